@@ -1,0 +1,51 @@
+# Everything a machine with Python 3.11 and make needs: `make run`, `make test`.
+PYTHON ?= python3.11
+VENV ?= .venv
+BIN := $(VENV)/bin
+CONSTRAINTS := .ci/constraints.txt
+ARGS ?=
+
+.PHONY: help run test lint unit bench soak wheel clean
+
+help:
+	@echo "make run    install into $(VENV) and serve on port 9003 (ARGS='--profile corrected' for options)"
+	@echo "make test   install, check style and types, run all tests"
+	@echo "make bench  thread scaling at 100, 1000 and 2000 clients, a few minutes"
+	@echo "make soak   what needs many minutes"
+	@echo "make wheel  build the package into dist/"
+	@echo "make clean  remove what make made"
+
+run: $(VENV)/.run
+	$(BIN)/livestream serve $(ARGS)
+
+test: lint unit
+
+lint: $(VENV)/.dev
+	$(BIN)/flake8
+	$(BIN)/mypy
+
+unit: $(VENV)/.dev
+	$(BIN)/python -m pytest $(ARGS)
+
+bench: $(VENV)/.dev
+	$(BIN)/python -m tests.bench $(ARGS)
+
+soak: $(VENV)/.dev
+	$(BIN)/python -m pytest tests/soak $(ARGS)
+
+wheel: $(VENV)/.dev
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .hypothesis
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: setup.cfg $(CONSTRAINTS) | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) --editable .
+	touch $@
+
+$(VENV)/.dev: setup.cfg $(CONSTRAINTS) | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) --editable '.[dev]'
+	touch $@ $(VENV)/.run

@@ -1,0 +1,88 @@
+"""What the wire agrees on: addresses, channels, message types, intervals and limits.
+
+Every room may import this module; it imports nothing of ours. A fact of the
+protocol stands here and nowhere else. Source: SPEC, parts "Service",
+"Messages", "Frames" and "REST"; what the original lacks is marked "port".
+"""
+
+from typing import Final, NamedTuple
+
+HOST: Final = "0.0.0.0"
+PORT: Final = 9003
+
+API: Final = "/api/v11"
+STREAM_PATH: Final = f"{API}/live/stream"
+BLOCKCHAIN_STATS_PATH: Final = f"{API}/blockchain/stats"
+VALIDATORS_PATH: Final = f"{API}/live/validators"
+VALIDATORS_HEALTH_PATH: Final = f"{API}/live/validators/health"
+#: Where the original's test plan expects the statistics that it serves nowhere.
+WEBSOCKET_STATS_PATH: Final = f"{API}/websocket/stats"
+#: The live page (port).
+LAB_PATH: Final = "/lab/"
+#: The body of every 404 that is not JSON.
+NOT_FOUND_PAGE: Final = "<html><body><h1>Resource not found</h1></body></html>"
+
+# Message types, client to server.
+SUBSCRIBE: Final = "subscribe"
+UNSUBSCRIBE: Final = "unsubscribe"
+PING: Final = "ping"
+
+# Message types, server to client.
+CONNECTION_ESTABLISHED: Final = "connection_established"
+SUBSCRIPTION_CONFIRMED: Final = "subscription_confirmed"
+UNSUBSCRIPTION_CONFIRMED: Final = "unsubscription_confirmed"
+PONG: Final = "pong"
+ERROR: Final = "error"
+
+# Words inside the payloads.
+STATUS_SUBSCRIBED: Final = "subscribed"
+STATUS_UNSUBSCRIBED: Final = "unsubscribed"
+INVALID_MESSAGE_FORMAT: Final = "Invalid message format"
+CHANNEL_NOT_SPECIFIED: Final = "Channel not specified"
+UNKNOWN_CHANNEL: Final = "Unknown channel: "
+TOO_MANY_CHANNEL_THREADS: Final = "Too many channel threads"
+NO_THREAD_LEFT: Final = "The server cannot start another thread"
+
+
+class ChannelContract(NamedTuple):
+    """One row of SPEC's message table: what a channel is called, sends, and how often."""
+
+    name: str
+    message_type: str
+    interval_ms: int
+
+
+TPS_UPDATES: Final = ChannelContract("tps_updates", "tps_update", 1_000)
+BLOCK_UPDATES: Final = ChannelContract("block_updates", "block_update", 2_000)
+NETWORK_STATUS: Final = ChannelContract("network_status", "network_update", 3_000)
+VALIDATOR_METRICS: Final = ChannelContract("validator_metrics", "validator_update", 5_000)
+
+CHANNELS: Final = (TPS_UPDATES, BLOCK_UPDATES, NETWORK_STATUS, VALIDATOR_METRICS)
+#: Types of the messages that come unasked, once per interval.
+UPDATE_TYPES: Final = frozenset(channel.message_type for channel in CHANNELS)
+#: The channel whose thread starts with every connection.
+INITIAL_CHANNEL: Final = TPS_UPDATES
+
+# Limits. A frame's payload in bytes; beyond it the connection is closed with 1009.
+MAX_FRAME_BYTES: Final = 65_536
+MAX_CONNECTIONS: Final = 5_000
+# Limits of JSON text (SPEC, "JSON as the original reads it").
+MAX_NESTING: Final = 1_000
+MAX_NUMBER_DIGITS: Final = 1_000
+MAX_NAME_UNITS: Final = 50_000
+# Limits of the port alone.
+MAX_THREADS_PER_CONNECTION: Final = 64
+MAX_MESSAGE_BYTES: Final = 16 * 1024 * 1024
+
+# Close codes that the service itself sends (RFC 6455, section 7.4.1).
+CLOSE_NORMAL: Final = 1000
+CLOSE_GOING_AWAY: Final = 1001
+CLOSE_PROTOCOL_ERROR: Final = 1002
+CLOSE_NO_STATUS: Final = 1005
+CLOSE_ABNORMAL: Final = 1006
+CLOSE_INVALID_PAYLOAD: Final = 1007
+CLOSE_MESSAGE_TOO_BIG: Final = 1009
+CLOSE_INTERNAL_ERROR: Final = 1011
+
+#: The format name in the header line of every corpus file.
+CORPUS_FORMAT: Final = "livestream-corpus/1"
