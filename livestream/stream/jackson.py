@@ -10,6 +10,7 @@ import re
 from enum import Enum
 from functools import lru_cache
 from math import isfinite
+from time import sleep
 from typing import Callable, Final, TypeAlias, Union
 
 from livestream.contract import MAX_NAME_UNITS, MAX_NESTING, MAX_NUMBER_DIGITS
@@ -105,12 +106,21 @@ def _match(pattern: re.Pattern[str], text: str, position: int) -> re.Match[str]:
 # Reading. Open containers wait in a list, so that no nesting can exhaust the stack.
 
 
+#: A long text pauses now and then, in seconds: reading it holds Python's lock, and nobody else could send.
+_TOKENS_AT_A_STRETCH: Final = 4_096
+_PAUSE: Final = 0.000_5
+
+
 def _read_container(text: str) -> JsonValue:
     around: list[tuple[_Container | None, str]] = []
     container: _Container | None = None
     name = ""
     position = 0
+    tokens = 0
     while True:
+        tokens += 1
+        if tokens % _TOKENS_AT_A_STRETCH == 0:
+            sleep(_PAUSE)
         if isinstance(container, dict):
             name, position = _read_name(text, position)
         token = _VALUE.match(text, position)  # not by `_match`: this line runs for every token
