@@ -8,6 +8,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from math import ceil
 from typing import Protocol
 
 from livestream.stream.channels import Channel
@@ -53,7 +54,9 @@ class LockSleeper:
 class Broadcast:
     """One channel of one client while it runs."""
 
-    __slots__ = ("connection", "channel", "number", "thread", "_clock", "_fixed_delay", "_sleeper", "_due")
+    __slots__ = (
+        "connection", "channel", "number", "thread", "stopped", "_clock", "_fixed_delay", "_sleeper", "_due",
+    )
 
     def __init__(
         self,
@@ -68,6 +71,8 @@ class Broadcast:
         self.channel = channel
         self.number = number
         self.thread: threading.Thread | None = None
+        #: It sends no update any more, but for one that it is just sending.
+        self.stopped = False
         self._clock = clock
         self._fixed_delay = fixed_delay
         self._sleeper = sleeper
@@ -79,16 +84,25 @@ class Broadcast:
         return f"{self.connection.thread_name}-{self.channel.name}-{self.number}"
 
     def run(self) -> None:
-        """Sends an update at once and then one per interval, until the session is closed or `stop`."""
+        """Sends an update at once and then one per interval, until the session is closed or `stop`.
+
+        Raises what the source raises. A failed send just ends it: the handler
+        thread reports the lost connection.
+        """
         session = self.connection.session
         self._due = self._clock.monotonic()
         while session.is_open:
-            session.send_text(self._next_update())
+            update = self._next_update()
+            try:
+                session.send_text(update)
+            except OSError:
+                return
             if self._sleeper.sleep(self._delay()):
                 return
 
     def stop(self) -> None:
         """Ends the sleep, and with it the thread."""
+        self.stopped = True
         self._sleeper.wake()
 
     def _next_update(self) -> str:
@@ -107,7 +121,7 @@ class Broadcast:
         now = self._clock.monotonic()
         self._due += interval
         if self._due < now:
-            self._due += (now - self._due) // interval * interval
+            self._due += ceil((now - self._due) / interval) * interval
         return self._due - now
 
 
@@ -142,8 +156,8 @@ class ThreadBroadcaster:
             raise
 
     def count(self, connection: Connection, channel_name: str | None = None) -> int:
-        """How many threads this client has, in all or for one channel."""
-        return len(self._select(connection, channel_name))
+        """How many threads this client has, in all or for one channel; those told to stop don't count."""
+        return sum(not one.stopped for one in self._select(connection, channel_name))
 
     def stop(self, connection: Connection, channel_name: str | None = None) -> list[threading.Thread]:
         """Ends the threads of a client, in all or of one channel; returns them for joining."""
@@ -182,8 +196,6 @@ class ThreadBroadcaster:
     def _run(self, broadcast: Broadcast) -> None:
         try:
             broadcast.run()
-        except OSError:
-            pass  # a failed send ends the thread; the handler thread reports the lost connection
         except Exception as error:
             log.error("connection %s: channel %s ended: %r",
                       broadcast.connection.short_id, broadcast.channel.name, error)
