@@ -5,9 +5,9 @@ Source: SPEC, "Messages" (first update at once, then the interval) and DESIGN,
 """
 
 import logging
+import signal
 import threading
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from math import ceil
 from typing import Protocol
 
@@ -17,6 +17,9 @@ from livestream.stream.registry import Connection
 
 log = logging.getLogger(__name__)
 
+#: What ends a channel thread's sleep.
+WAKE_SIGNALS = (signal.SIGURG,)
+
 
 class Sleeper(Protocol):
     """A sleep that another thread can end."""
@@ -25,30 +28,49 @@ class Sleeper(Protocol):
         """Sleeps for `seconds`; True as soon as somebody has called `wake`."""
 
     def wake(self) -> None:
-        """Ends the sleep, or the next one; may be called more than once."""
+        """Ends the sleep, and all later ones; may be called more than once."""
 
 
-class LockSleeper:
-    """Sleeps in the timed acquire of a bare lock.
+class SignalSleeper:
+    """Sleeps in `sigtimedwait`, woken by a signal sent to this one thread.
 
-    `threading.Event` would do, but it makes a new lock for every wait, and
-    waiting is most of what a channel thread does.
+    `threading.Event` would do for a few threads. But its wait is a futex, and
+    Linux keeps all waiting futexes of a process in a few lists: with 15,000
+    threads asleep every wake-up walks them, and the stream collapses. The
+    signal is SIGURG, which is ignored wherever it isn't waited for.
     """
 
-    __slots__ = ("_lock",)
+    __slots__ = ("_lock", "_awake", "_asleep", "_masked")
 
     def __init__(self) -> None:
+        # Guards both fields: a thread that is signalled has not ended.
         self._lock = threading.Lock()
-        self._lock.acquire()
+        self._awake = False
+        #: Which thread sleeps, if one does.
+        self._asleep: int | None = None
+        #: Whether the one thread that sleeps here keeps the signal waiting until it asks for it.
+        self._masked = False
 
     def sleep(self, seconds: float) -> bool:
         """Sleeps for `seconds`; True as soon as somebody has called `wake`."""
-        return self._lock.acquire(timeout=max(seconds, 0))
+        if not self._masked:
+            signal.pthread_sigmask(signal.SIG_BLOCK, WAKE_SIGNALS)
+            self._masked = True
+        with self._lock:
+            if self._awake:
+                return True
+            self._asleep = threading.get_ident()
+        signal.sigtimedwait(WAKE_SIGNALS, max(seconds, 0))
+        with self._lock:
+            self._asleep = None
+            return self._awake
 
     def wake(self) -> None:
-        """Ends the sleep, or the next one."""
-        with suppress(RuntimeError):  # awake already
-            self._lock.release()
+        """Ends the sleep, and all later ones."""
+        with self._lock:
+            self._awake = True
+            if self._asleep is not None:
+                signal.pthread_kill(self._asleep, signal.SIGURG)
 
 
 class Broadcast:
@@ -132,7 +154,7 @@ class ThreadBroadcaster:
         self,
         clock: Clock,
         fixed_delay: bool,
-        new_sleeper: Callable[[], Sleeper] = LockSleeper,
+        new_sleeper: Callable[[], Sleeper] = SignalSleeper,
     ) -> None:
         self._clock = clock
         self._fixed_delay = fixed_delay

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import signal
 import threading
 import time
 from types import SimpleNamespace
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from livestream.stream import broadcast
-from livestream.stream.broadcast import Broadcast, LockSleeper, ThreadBroadcaster
+from livestream.stream.broadcast import Broadcast, SignalSleeper, ThreadBroadcaster
 from livestream.stream.channels import live_channels
 from livestream.stream.registry import CLOSED_SESSION, Connection
 from tests.stream.fakes import START_MS, FakeClock, FakeSession, FakeSleeper, FakeSource, HandThread
@@ -437,21 +438,36 @@ def test_a_client_that_does_not_read_holds_up_nobody_else():
 
 
 def test_a_wake_before_the_sleep_ends_it_at_once():
-    sleeper = LockSleeper()
+    sleeper = SignalSleeper()
     sleeper.wake()
     assert sleeper.sleep(PATIENCE * 100) is True
 
 
-def test_two_wakes_are_one():
-    sleeper = LockSleeper()
+def test_once_woken_it_sleeps_no_more_however_often_it_was():
+    sleeper = SignalSleeper()
     sleeper.wake()
+    sleeper.wake()
+    assert [sleeper.sleep(PATIENCE * 100), sleeper.sleep(PATIENCE * 100)] == [True, True]
+
+
+def test_a_signal_from_elsewhere_is_no_wake():
+    sleeper = SignalSleeper()
+    assert sleeper.sleep(0) is False  # from now on this thread keeps the signal waiting
+    signal.pthread_kill(threading.get_ident(), signal.SIGURG)
+    assert sleeper.sleep(PATIENCE * 100) is False
+
+
+def test_waking_a_thread_that_has_ended_does_nothing():
+    sleeper = SignalSleeper()
+    thread = threading.Thread(target=sleeper.sleep, args=(0,))
+    thread.start()
+    thread.join(PATIENCE)
     sleeper.wake()
     assert sleeper.sleep(PATIENCE * 100) is True
-    assert sleeper.sleep(0.001) is False
 
 
 def test_a_wake_from_another_thread_ends_the_sleep():
-    sleeper = LockSleeper()
+    sleeper = SignalSleeper()
     waker = threading.Thread(target=sleeper.wake, daemon=True)
     waker.start()
     assert sleeper.sleep(PATIENCE * 100) is True
@@ -459,7 +475,7 @@ def test_a_wake_from_another_thread_ends_the_sleep():
 
 
 def test_an_undisturbed_sleep_lasts_at_least_as_long_as_asked():
-    sleeper = LockSleeper()
+    sleeper = SignalSleeper()
     before = time.monotonic()
     assert [sleeper.sleep(0.004), sleeper.sleep(0.004)] == [False, False]
     assert time.monotonic() - before >= 0.008 - 0.001
@@ -467,4 +483,4 @@ def test_an_undisturbed_sleep_lasts_at_least_as_long_as_asked():
 
 @pytest.mark.parametrize("seconds", [0, -0.0, -0.25, -1, -1000])
 def test_a_sleep_into_the_past_is_over_at_once(seconds):
-    assert LockSleeper().sleep(seconds) is False
+    assert SignalSleeper().sleep(seconds) is False
