@@ -1,0 +1,171 @@
+"""What the original's container does: checks the handshake, and tells the endpoint of events.
+
+`Sock` is Flask-Sock with the connection class, the refusals and the ending
+that this service needs; a route's function still takes a `ws` with `send`,
+`receive` and `close`. Source: RFC 6455, section 4.2; SPEC, "Service" and "Frames".
+"""
+
+import base64
+import binascii
+import logging
+import threading
+from collections.abc import Callable, Iterable
+from functools import wraps
+from typing import Any, Protocol, TypeVar
+
+import flask_sock
+from flask import Flask, Response, abort, request
+from simple_websocket import ConnectionClosed
+
+from livestream.contract import CLOSE_INTERNAL_ERROR
+from livestream.transport.websocket import Limits, WebSocket
+
+log = logging.getLogger(__name__)
+
+
+class Connection(Protocol):
+    """What the container knows of the endpoint's connections."""
+
+    @property
+    def short_id(self) -> str:
+        """What log lines call it."""
+
+    @property
+    def thread_name(self) -> str:
+        """The name of the thread that handles it."""
+
+
+C = TypeVar("C", bound=Connection)
+
+#: RFC 6455, section 4.1: the key is 16 bytes in base64.
+KEY_BYTES = 16
+WEBSOCKET_VERSION = "13"
+
+#: How a WSGI server is told that its socket is used up and nothing may be answered any more.
+_ENDINGS: dict[str, type[Exception]] = {
+    "werkzeug": ConnectionAbortedError,
+    "gunicorn": StopIteration,
+}
+
+
+class _Upgraded(Response):
+    """The answer after a WebSocket: none. Anything written now would follow the Close frame."""
+
+    def __init__(self, mode: str) -> None:
+        super().__init__()
+        self._ending = _ENDINGS.get(mode, ConnectionAbortedError)
+
+    def __call__(self, environ: Any, start_response: Any) -> Iterable[bytes]:
+        raise self._ending
+
+
+class Sock(flask_sock.Sock):  # type: ignore[misc]
+    """Flask-Sock with checked handshakes, at most `max_connections` at once, and safe connections."""
+
+    def __init__(self, app: Flask, max_connections: int, limits: Limits = Limits()) -> None:
+        super().__init__(app)
+        self._max_connections = max_connections
+        self._slots = threading.BoundedSemaphore(max_connections)
+        self._limits = limits
+
+    def route(self, path: str, bp: Any = None, **options: Any) -> Callable[[Callable[..., None]], Any]:
+        """Registers a function that is called with the connection, as Flask-Sock's `route` does.
+
+        A failed handshake is answered 404, or 400 for a malformed key; a
+        connection too many gets 503.
+        """
+
+        def decorator(function: Callable[..., None]) -> Callable[..., Response]:
+            @wraps(function)
+            def websocket_route(*args: Any, **kwargs: Any) -> Response:
+                _check_handshake()
+                if not self._slots.acquire(blocking=False):
+                    return self._full()
+                try:
+                    return self._serve(function, *args, **kwargs)
+                finally:
+                    self._slots.release()
+
+            (bp or self.app).add_url_rule(path, view_func=websocket_route, websocket=True, **options)
+            return websocket_route
+
+        return decorator
+
+    def _serve(self, function: Callable[..., None], *args: Any, **kwargs: Any) -> Response:
+        try:
+            session = WebSocket(request.environ, self._limits)
+        except OSError as error:
+            log.debug("%s: lost before the handshake was answered: %s", request.path, error)
+            return _Upgraded("werkzeug")
+        try:
+            function(session, *args, **kwargs)
+        except ConnectionClosed:
+            pass
+        except Exception as error:
+            log.error("%s: %r", request.path, error)
+            session.close(CLOSE_INTERNAL_ERROR, "internal error")
+        session.finish()
+        return _Upgraded(session.mode)
+
+    def _full(self) -> Response:
+        log.warning("connection refused: all %d are taken (--max-connections)", self._max_connections)
+        return Response(f"All {self._max_connections} connections are taken.\n", 503, mimetype="text/plain")
+
+
+def _check_handshake() -> None:
+    """RFC 6455, section 4.2.1; what Flask's router has checked already is left out."""
+    headers = request.headers
+    if request.method != "GET" or request.environ.get("SERVER_PROTOCOL") == "HTTP/1.0":
+        abort(404)
+    if headers.get("Sec-WebSocket-Version") != WEBSOCKET_VERSION or "Sec-WebSocket-Key" not in headers:
+        abort(404)
+    if not _is_key(headers["Sec-WebSocket-Key"]):
+        abort(400)
+
+
+def _is_key(key: str) -> bool:
+    try:
+        return len(base64.b64decode(key.strip(), validate=True)) == KEY_BYTES
+    except (binascii.Error, ValueError):
+        return False
+
+
+class Endpoint(Protocol[C]):
+    """The four callbacks of a jakarta endpoint; `C` is what it calls a connection."""
+
+    def on_open(self, session: WebSocket) -> C:
+        """The handshake is done."""
+
+    def on_message(self, connection: C, text: str) -> None:
+        """One text message; binary ones have no handler and are ignored."""
+
+    def on_error(self, connection: C, error: Exception) -> None:
+        """Something went wrong that was no protocol error; a close follows."""
+
+    def on_close(self, connection: C) -> None:
+        """The connection is over, however it ended."""
+
+
+def run_endpoint(endpoint: Endpoint[C], session: WebSocket) -> None:
+    """Serves one connection on the calling thread, from `on_open` to `on_close`."""
+    connection = endpoint.on_open(session)
+    threading.current_thread().name = connection.thread_name
+    try:
+        _pass_messages_on(endpoint, connection, session)
+    except ConnectionClosed:
+        if session.error is not None:
+            endpoint.on_error(connection, session.error)
+        elif session.complaint is not None:
+            log.info("connection %s: %s", connection.short_id, session.complaint)
+    except Exception as error:
+        session.close(CLOSE_INTERNAL_ERROR, "internal error")
+        endpoint.on_error(connection, error)
+    finally:
+        endpoint.on_close(connection)
+
+
+def _pass_messages_on(endpoint: Endpoint[C], connection: C, session: WebSocket) -> None:
+    while True:
+        message = session.receive()
+        if isinstance(message, str):
+            endpoint.on_message(connection, message)

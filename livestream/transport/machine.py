@@ -1,0 +1,129 @@
+"""What the machine allows: descriptors, threads, memory maps, and how this process uses them.
+
+Source: DESIGN, "What we already know about this stack"; proc(5), getrlimit(2), cgroups(7).
+"""
+
+import gc
+import os
+import resource
+import sys
+import threading
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Final, NamedTuple
+
+#: One handler thread and four channel threads.
+THREADS_PER_CLIENT: Final = 5
+#: Stack, guard page and the interpreter's data stack.
+MAPS_PER_THREAD: Final = 3
+#: Kept free for the process itself: libraries, listener, log, REST clients.
+RESERVED_MAPS: Final = 1_000
+RESERVED_DESCRIPTORS: Final = 64
+RESERVED_THREADS: Final = 64
+#: Virtual size; what counts is what a thread touches, but a large stack may be given huge pages.
+THREAD_STACK_BYTES: Final = 256 * 1024
+
+MAX_MAP_COUNT: Final = "/proc/sys/vm/max_map_count"
+CGROUPS: Final = Path("/sys/fs/cgroup")
+OWN_CONTROL_GROUP: Final = Path("/proc/self/cgroup")
+#: For `gc.set_threshold`. A full pass of the cyclic collector stops every thread while it looks at every
+#: object, half a second with 4,000 clients, and they come late together. Hardly anything of a connection is
+#: cyclic, so full passes can be rare.
+COLLECTOR_THRESHOLDS: Final = (10_000, 5, 1_000)
+
+
+class Ceiling(NamedTuple):
+    """How many clients with all four channels one limit of the machine allows."""
+
+    clients: int
+    limit: str
+
+
+def client_ceiling() -> Ceiling:
+    """The lowest of the machine's limits, as clients."""
+    return min(_ceilings(), default=Ceiling(sys.maxsize, "any number"))
+
+
+def require_room_for_a_thread() -> None:
+    """Raises RuntimeError, as `Thread.start` does, while there are still memory maps for one more.
+
+    At the very limit the system gives a thread its stack and the interpreter
+    then finds no memory for it: CPython 3.11 waits for such a thread for ever,
+    or the C library ends the process.
+    """
+    if threading.active_count() >= _most_threads():
+        raise RuntimeError("can't start new thread: memory maps are running out (vm.max_map_count)")
+
+
+def prepare_process(switch_interval: float, pin_cpu: int) -> None:
+    """Makes this process fit for thousands of threads; before the first of them starts.
+
+    `switch_interval` in seconds, `pin_cpu` a processor's number or -1. Raises
+    OSError when there is no such processor.
+    """
+    if pin_cpu >= 0:
+        os.sched_setaffinity(0, {pin_cpu})
+    sys.setswitchinterval(switch_interval)
+    gc.set_threshold(*COLLECTOR_THRESHOLDS)
+    threading.stack_size(THREAD_STACK_BYTES)
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+@cache
+def _most_threads() -> int:
+    maps = _read(MAX_MAP_COUNT)
+    return sys.maxsize if maps is None else (maps - RESERVED_MAPS) // MAPS_PER_THREAD
+
+
+def _ceilings() -> Iterator[Ceiling]:
+    descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if descriptors != resource.RLIM_INFINITY:
+        yield Ceiling(max(0, descriptors - RESERVED_DESCRIPTORS), f"{descriptors} open files (ulimit -n)")
+    maps = _read(MAX_MAP_COUNT)
+    if maps is not None:
+        clients = (maps - RESERVED_MAPS) // (MAPS_PER_THREAD * THREADS_PER_CLIENT)
+        yield Ceiling(max(0, clients), f"{maps} memory maps (vm.max_map_count)")
+    for threads, name in _thread_limits():
+        clients = (threads - RESERVED_THREADS) // THREADS_PER_CLIENT
+        yield Ceiling(max(0, clients), f"{threads} threads ({name})")
+
+
+def _thread_limits() -> Iterator[tuple[int, str]]:
+    for path, name in (
+        ("/proc/sys/kernel/pid_max", "kernel.pid_max"),
+        ("/proc/sys/kernel/threads-max", "kernel.threads-max"),
+        *((str(folder / "pids.max"), "pids.max of the control group") for folder in _control_groups()),
+    ):
+        value = _read(path)
+        if value is not None:
+            yield value, name
+    processes, _ = resource.getrlimit(resource.RLIMIT_NPROC)
+    if processes != resource.RLIM_INFINITY and os.geteuid() != 0:
+        yield processes, "ulimit -u"
+
+
+def _control_groups() -> Iterator[Path]:
+    """The folders of this process's control group (version 2) and of all above it: each may set limits."""
+    group = CGROUPS / _own_control_group().lstrip("/")
+    yield group
+    yield from (folder for folder in group.parents if folder.is_relative_to(CGROUPS))
+
+
+def _own_control_group() -> str:
+    try:
+        for line in OWN_CONTROL_GROUP.read_text().splitlines():
+            if line.startswith("0::"):
+                return line.removeprefix("0::")
+    except OSError:
+        pass
+    return ""
+
+
+def _read(path: str) -> int | None:
+    """A number from a file of the kernel; None for "max", or where there is no such file."""
+    try:
+        return int(Path(path).read_text())
+    except (OSError, ValueError):
+        return None

@@ -1,0 +1,165 @@
+"""What the machine allows, from readings that the tests invent."""
+
+import errno
+import os
+import resource
+import sys
+import threading
+
+import pytest
+
+from livestream.transport import machine
+
+UNLIMITED = resource.RLIM_INFINITY
+
+
+class Machine:
+    """Limits as a test wishes them; what is not set is unlimited."""
+
+    def __init__(self, monkeypatch, tmp_path):
+        self.limits = {}
+        self.files = {}
+        self.cgroups = tmp_path
+        self.own_group = tmp_path / "cgroup"
+        self.user = 1000
+        monkeypatch.setattr(machine, "CGROUPS", tmp_path / "groups")
+        monkeypatch.setattr(machine, "OWN_CONTROL_GROUP", self.own_group)
+        monkeypatch.setattr(machine, "_read", lambda path: self.files.get(path) or _group_file(path))
+        monkeypatch.setattr(resource, "getrlimit", lambda which: (self.limits.get(which, UNLIMITED),) * 2)
+        monkeypatch.setattr(os, "geteuid", lambda: self.user)
+        machine._most_threads.cache_clear()
+
+    def put_in_group(self, group, **limits):
+        """Own control group, and `pids.max` of groups by name ("" is the root)."""
+        self.own_group.write_text(f"12:pids:/old\n0::{group}\n")
+        for name, value in limits.items():
+            folder = self.cgroups / "groups" / name.replace("__", "/").strip("/")
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "pids.max").write_text(f"{value}\n")
+
+
+def _group_file(path):
+    return real_read(path) if "groups" in path else None
+
+
+real_read = machine._read
+
+
+@pytest.fixture
+def fake(monkeypatch, tmp_path):
+    yield Machine(monkeypatch, tmp_path)
+    machine._most_threads.cache_clear()
+
+
+def test_without_any_limit_there_is_room_for_any_number(fake):
+    assert machine.client_ceiling() == (sys.maxsize, "any number")
+    machine.require_room_for_a_thread()
+
+
+def test_descriptors(fake):
+    fake.limits[resource.RLIMIT_NOFILE] = 1024
+    assert machine.client_ceiling() == (1024 - machine.RESERVED_DESCRIPTORS, "1024 open files (ulimit -n)")
+
+
+def test_memory_maps(fake):
+    fake.files[machine.MAX_MAP_COUNT] = 65_530
+    clients, limit = machine.client_ceiling()
+    assert clients == (65_530 - machine.RESERVED_MAPS) // 15
+    assert limit == "65530 memory maps (vm.max_map_count)"
+
+
+@pytest.mark.parametrize("file, name", [
+    ("/proc/sys/kernel/pid_max", "kernel.pid_max"),
+    ("/proc/sys/kernel/threads-max", "kernel.threads-max"),
+])
+def test_threads_of_the_machine(fake, file, name):
+    fake.files[file] = 32_768
+    assert machine.client_ceiling() == ((32_768 - machine.RESERVED_THREADS) // 5, f"32768 threads ({name})")
+
+
+def test_threads_of_the_user_unless_it_is_root(fake):
+    fake.limits[resource.RLIMIT_NPROC] = 564
+    assert machine.client_ceiling() == (100, "564 threads (ulimit -u)")
+    fake.user = 0
+    assert machine.client_ceiling().clients == sys.maxsize
+
+
+GROUPS = [
+    ("/", {"": 564}, 100),
+    ("/a/b", {"a__b": 564}, 100),
+    ("/a/b", {"a": 564, "a__b": 1064}, 100),
+    ("/a/b", {"a": 1064, "a__b": "max"}, 200),
+    ("/a/b", {"other": 564}, sys.maxsize),
+]
+
+
+@pytest.mark.parametrize("group, limits, clients", GROUPS)
+def test_threads_of_the_control_group_and_of_those_above_it(fake, group, limits, clients):
+    fake.put_in_group(group, **limits)
+    ceiling = machine.client_ceiling()
+    assert ceiling.clients == clients
+    assert clients == sys.maxsize or "pids.max of the control group" in ceiling.limit
+
+
+def test_the_lowest_limit_counts(fake):
+    fake.limits[resource.RLIMIT_NOFILE] = 20_000
+    fake.files[machine.MAX_MAP_COUNT] = 65_530
+    fake.files["/proc/sys/kernel/pid_max"] = 1_000
+    assert machine.client_ceiling().limit == "1000 threads (kernel.pid_max)"
+
+
+def test_no_ceiling_is_below_zero(fake):
+    fake.limits[resource.RLIMIT_NOFILE] = 10
+    assert machine.client_ceiling().clients == 0
+
+
+def test_a_thread_is_refused_while_there_are_still_maps_for_it(fake):
+    running = threading.active_count()
+    fake.files[machine.MAX_MAP_COUNT] = machine.RESERVED_MAPS + (running + 1) * machine.MAPS_PER_THREAD
+    machine.require_room_for_a_thread()
+    machine._most_threads.cache_clear()
+    fake.files[machine.MAX_MAP_COUNT] = machine.RESERVED_MAPS + running * machine.MAPS_PER_THREAD
+    with pytest.raises(RuntimeError, match="vm.max_map_count"):
+        machine.require_room_for_a_thread()
+
+
+def test_a_file_without_a_number_is_no_limit(tmp_path):
+    (tmp_path / "pids.max").write_text("max\n")
+    assert machine._read(str(tmp_path / "pids.max")) is None
+    assert machine._read(str(tmp_path / "missing")) is None
+
+
+def test_this_machine_s_own_ceiling_can_be_told():
+    clients, limit = machine.client_ceiling()
+    assert clients > 0 and limit
+
+
+@pytest.fixture
+def process(monkeypatch):
+    """What `prepare_process` asks of the system, which must not happen to the tests."""
+    asked = []
+    monkeypatch.setattr(sys, "setswitchinterval", lambda seconds: asked.append(("switch", seconds)))
+    monkeypatch.setattr(threading, "stack_size", lambda size: asked.append(("stack", size)))
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (256, 4096))
+    monkeypatch.setattr(resource, "setrlimit", lambda which, limits: asked.append((which, limits)))
+    monkeypatch.setattr(os, "sched_setaffinity", lambda pid, cpus: asked.append(("cpus", cpus)))
+    return asked
+
+
+def test_a_process_is_prepared(process):
+    machine.prepare_process(0.3, -1)
+    assert process == [
+        ("switch", 0.3), ("stack", machine.THREAD_STACK_BYTES), (resource.RLIMIT_NOFILE, (4096, 4096)),
+    ]
+
+
+def test_a_process_is_pinned_when_asked(process, monkeypatch):
+    machine.prepare_process(0.3, 0)
+    assert process[0] == ("cpus", {0})
+
+    def refuse(pid, cpus):
+        raise OSError(errno.EINVAL, "no such processor")
+
+    monkeypatch.setattr(os, "sched_setaffinity", refuse)
+    with pytest.raises(OSError):
+        machine.prepare_process(0.3, 4000)
