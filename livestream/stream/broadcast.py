@@ -155,10 +155,13 @@ class ThreadBroadcaster:
         clock: Clock,
         fixed_delay: bool,
         new_sleeper: Callable[[], Sleeper] = SignalSleeper,
+        require_room: Callable[[], None] = lambda: None,
     ) -> None:
+        """`require_room` raises RuntimeError when the machine has no room for one more thread."""
         self._clock = clock
         self._fixed_delay = fixed_delay
         self._new_sleeper = new_sleeper
+        self._require_room = require_room
         # Guards the dict and the lists in it.
         self._lock = threading.Lock()
         self._running: dict[str, list[Broadcast]] = {}
@@ -172,10 +175,11 @@ class ThreadBroadcaster:
         thread = threading.Thread(target=self._run, args=(broadcast,), name=broadcast.name, daemon=True)
         broadcast.thread = thread
         try:
+            self._require_room()
             thread.start()
-        except RuntimeError:
+        except (RuntimeError, MemoryError) as error:
             self._forget(broadcast)
-            raise
+            raise RuntimeError(str(error) or "no memory for a thread") from error
 
     def count(self, connection: Connection, channel_name: str | None = None) -> int:
         """How many threads this client has, in all or for one channel; those told to stop don't count."""

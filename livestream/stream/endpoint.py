@@ -126,7 +126,7 @@ class LiveStreamWebSocket:
             self.send_error_message(connection, contract.UNKNOWN_CHANNEL + name)
             return
         if self._starts_a_thread(connection, name) and self._has_all_threads(connection):
-            self.send_error_message(connection, contract.TOO_MANY_CHANNEL_THREADS)
+            self._refuse_thread(connection)
             return
         self._send(connection, contract.SUBSCRIPTION_CONFIRMED,
                    {"channel": name, "status": contract.STATUS_SUBSCRIBED})
@@ -196,6 +196,13 @@ class LiveStreamWebSocket:
 
     def _has_all_threads(self, connection: Connection) -> bool:
         return 0 < self._max_threads <= self._broadcaster.count(connection)
+
+    def _refuse_thread(self, connection: Connection) -> None:
+        if not connection.has_all_threads:
+            connection.has_all_threads = True
+            log.warning("connection %s: all its %d channel threads are taken (--max-threads-per-connection)",
+                        connection.short_id, self._max_threads)
+        self.send_error_message(connection, contract.TOO_MANY_CHANNEL_THREADS)
 
     def _send(self, connection: Connection, message_type: str, payload: Mapping[str, object]) -> None:
         connection.session.send_text(envelope(message_type, payload, self._clock.now_ms()))

@@ -56,6 +56,8 @@ class Connection:
     connected_at: int
     session: Session
     subscribed_channels: frozenset[str] = field(default=frozenset())
+    #: Whether the log knows that it has all its threads: a flood of subscribes is one line.
+    has_all_threads: bool = False
 
     @property
     def short_id(self) -> str:

@@ -1,0 +1,5 @@
+"""`python -m livestream` is the command `livestream`."""
+
+from livestream.cli import main
+
+main()

@@ -1,0 +1,152 @@
+"""Wires the rooms together; nothing else does.
+
+`create_app` makes the Flask application, `LiveServer` the whole running
+server around it: listening, stopping, and what is left when it has stopped.
+"""
+
+import threading
+import time
+from random import Random, SystemRandom
+from typing import NamedTuple
+
+from flask import Flask
+
+from livestream import contract
+from livestream.services.blockchain import BlockchainStatsService
+from livestream.services.validators import LiveValidatorsService
+from livestream.settings import Settings
+from livestream.stream.broadcast import ThreadBroadcaster
+from livestream.stream.channels import SimulatedSource, live_channels
+from livestream.stream.endpoint import LiveStreamWebSocket
+from livestream.stream.jackson import to_json
+from livestream.stream.messages import SystemClock
+from livestream.stream.registry import Registry
+from livestream.transport.container import Sock, run_endpoint
+from livestream.transport.http import HttpServer
+from livestream.transport.machine import client_ceiling, prepare_process, require_room_for_a_thread
+from livestream.transport.websocket import Limits, WebSocket
+from livestream.web.monitor import monitor
+from livestream.web.rest import install_error_pages, live_data_resource
+
+__all__ = ["LiveServer", "Parts", "client_ceiling", "create_app", "prepare_process"]
+
+#: TCP connections beyond the WebSockets, for REST clients.
+SPARE_CONNECTIONS = 256
+#: How long a stopping server waits for the clients' Close frames, in seconds.
+CLOSING_TIME = 2.0
+#: Pause before trying again those that were just writing, in seconds.
+CLOSING_RETRY = 0.05
+#: How long it takes to stop at most, in seconds.
+STOPPING_TIME = 4.5
+EXTENSION = "livestream"
+
+
+class Parts(NamedTuple):
+    """What `create_app` built, for whoever runs the application: `app.extensions["livestream"]`."""
+
+    endpoint: LiveStreamWebSocket
+    registry: Registry
+    broadcaster: ThreadBroadcaster
+    validators: LiveValidatorsService
+
+
+def create_app(settings: Settings = Settings()) -> Flask:
+    """The service as a WSGI application: the stream's endpoint, the REST resources, the statistics.
+
+    It starts no thread before the first request. Run it in one process: the
+    registry lives in memory.
+    """
+    clock = SystemClock()
+    random = Random()
+    validators = LiveValidatorsService(random, time.time_ns, settings.time_scale)
+    registry = Registry()
+    broadcaster = ThreadBroadcaster(
+        clock, settings.profile.sleeps_a_fixed_delay, require_room=require_room_for_a_thread
+    )
+    endpoint = LiveStreamWebSocket(
+        settings.profile,
+        registry,
+        broadcaster,
+        live_channels(SimulatedSource(validators, random), settings.time_scale),
+        clock,
+        SystemRandom(),
+        settings.max_threads_per_connection,
+    )
+    app = Flask("livestream", static_folder=None)
+    app.extensions[EXTENSION] = Parts(endpoint, registry, broadcaster, validators)
+    app.register_blueprint(live_data_resource(validators, BlockchainStatsService(time.time_ns), to_json))
+    app.register_blueprint(monitor(endpoint.get_connection_stats, to_json))
+    install_error_pages(app)
+    _add_stream(app, endpoint, settings)
+    return app
+
+
+def _add_stream(app: Flask, endpoint: LiveStreamWebSocket, settings: Settings) -> None:
+    sock = Sock(app, settings.max_connections, Limits(message=settings.max_message_size))
+
+    @sock.route(contract.STREAM_PATH)
+    def live_stream(session: WebSocket) -> None:
+        run_endpoint(endpoint, session)
+
+
+class LiveServer:
+    """The service on its own socket. Listens from the start, answers after `start`.
+
+    Raises OSError when the address can't be had.
+    """
+
+    def __init__(self, settings: Settings = Settings()) -> None:
+        self.settings = settings
+        self.app = create_app(settings)
+        self.parts: Parts = self.app.extensions[EXTENSION]
+        self._http = HttpServer(
+            self.app, settings.host, settings.port, settings.max_connections + SPARE_CONNECTIONS
+        )
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port as bound."""
+        return self._http.address
+
+    def start(self) -> None:
+        """Starts answering; returns at once."""
+        self._http.start()
+
+    def stop(self) -> list[threading.Thread]:
+        """No new connections, Close 1001 to every client, channels woken, one deadline for all joins.
+
+        Returns the threads that were still running at the deadline.
+        """
+        deadline = time.monotonic() + STOPPING_TIME
+        closing_deadline = time.monotonic() + CLOSING_TIME
+        self._http.stop_accepting()
+        self._close_sessions(closing_deadline)
+        self._end_threads(closing_deadline)
+        self._http.drop_connections()
+        self.parts.validators.close(max(0, deadline - time.monotonic()))
+        # Once more: a client that came while we stopped may have started a channel since.
+        return self._end_threads(deadline)
+
+    def _end_threads(self, deadline: float) -> list[threading.Thread]:
+        """Wakes the channels and joins all threads of connections; returns those that are left."""
+        return _join(self.parts.broadcaster.stop_everything() + self._http.threads(), deadline)
+
+    def _close_sessions(self, deadline: float) -> None:
+        """A session that is just writing is tried again later: one stuck client holds up no other."""
+        open_ones = [connection.session for connection in self.parts.registry.connections()]
+        while open_ones and time.monotonic() < deadline:
+            open_ones = [
+                session
+                for session in open_ones
+                if not session.close(contract.CLOSE_GOING_AWAY, "the server is stopping", 0)
+            ]
+            if open_ones:
+                time.sleep(CLOSING_RETRY)
+
+
+def _join(threads: list[threading.Thread], deadline: float) -> list[threading.Thread]:
+    """Waits for all of them until one deadline; returns those that are left."""
+    for thread in threads:
+        if thread.ident is not None:
+            thread.join(max(0, deadline - time.monotonic()))
+    return [thread for thread in threads if thread.is_alive()]

@@ -1,0 +1,136 @@
+"""The command line: `livestream serve`, also `python -m livestream serve`.
+
+Every error is one line that says what to do, with exit code 2.
+"""
+
+import errno
+import logging
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import click
+from rich.console import Console
+
+from livestream import contract
+from livestream.app import LiveServer, client_ceiling, prepare_process
+from livestream.settings import DEFAULTS, OPTIONS, Option, Settings, SettingsError, settings_from
+
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
+EVERY_INTERFACE = ("0.0.0.0", "::", "")
+
+
+@click.group()
+@click.version_option(package_name="livestream")
+def cli() -> None:
+    """A thread-faithful Python port of a Java WebSocket service, and the instruments around it."""
+
+
+def _click_type(option: Option, default: Any) -> click.ParamType[Any]:
+    if option.choices:
+        return click.Choice(option.choices)
+    ranges: dict[type, Callable[..., click.ParamType[Any]]] = {int: click.IntRange, float: click.FloatRange}
+    if type(default) in ranges:
+        return ranges[type(default)](option.least, option.most)
+    return click.STRING
+
+
+def settings_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Adds an option and a `LIVESTREAM_*` variable for every setting, in the settings' order."""
+    for name, option in reversed(OPTIONS.items()):
+        default = getattr(DEFAULTS[name], "name", DEFAULTS[name])
+        command = click.option(
+            "--" + name.replace("_", "-"),
+            type=_click_type(option, default),
+            default=default,
+            show_default=True,
+            envvar=f"LIVESTREAM_{name.upper()}",
+            show_envvar=True,
+            help=option.help,
+        )(command)
+    return command
+
+
+@cli.command()
+@settings_options
+def serve(**values: Any) -> None:
+    """Serve the live stream until SIGINT (Ctrl-C) or SIGTERM."""
+    try:
+        settings = settings_from(values)
+    except SettingsError as error:
+        raise click.UsageError(str(error)) from error
+    logging.basicConfig(level=settings.log_level.upper(), format=LOG_FORMAT)
+    _prepare(settings)
+    server = _listen(settings)
+    # Blocked before the first thread starts, so that all inherit it and only sigwait sees the signal.
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+    server.start()
+    console = Console(highlight=False, soft_wrap=True)
+    _greet(console, server)
+    signal.sigwait(STOP_SIGNALS)
+    _say_goodbye(console, server)
+
+
+def _prepare(settings: Settings) -> None:
+    try:
+        prepare_process(settings.switch_interval, settings.pin_cpu)
+    except OSError as error:
+        raise click.UsageError(f"no processor {settings.pin_cpu} here: choose another --pin-cpu") from error
+
+
+def _listen(settings: Settings) -> LiveServer:
+    try:
+        return LiveServer(settings)
+    except OSError as error:
+        where = f"{settings.host}:{settings.port}"
+        if error.errno == errno.EADDRINUSE:
+            message = f"{where} is in use: stop what listens there or choose another --port"
+            raise click.UsageError(message) from error
+        raise click.UsageError(f"cannot listen on {where}: {error.strerror or error}") from error
+
+
+def _greet(console: Console, server: LiveServer) -> None:
+    settings = server.settings
+    host, port = server.address
+    shown = "localhost" if host in EVERY_INTERFACE else host
+    address = f"[{shown}]:{port}" if ":" in shown else f"{shown}:{port}"
+    console.print(f"stream   ws://{address}{contract.STREAM_PATH}", markup=False)
+    console.print(f"REST     http://{address}{contract.BLOCKCHAIN_STATS_PATH}", markup=False)
+    console.print(f"profile  {settings.profile.name}", markup=False)
+    ceiling = client_ceiling()
+    if ceiling.clients < settings.max_connections:
+        console.print(
+            f"limit    about {ceiling.clients} clients with all channels, not {settings.max_connections}: "
+            f"this machine allows {ceiling.limit}",
+            markup=False,
+        )
+    console.print("stop     Ctrl-C", markup=False)
+    console.file.flush()
+
+
+def _say_goodbye(console: Console, server: LiveServer) -> None:
+    console.print("stopping: closing every connection", markup=False)
+    left = server.stop()
+    if left:
+        console.print(f"stopped; {len(left)} threads were still running", markup=False)
+    else:
+        console.print("stopped", markup=False)
+
+
+def main() -> None:
+    """Runs the command line; errors become one line and an exit code."""
+    try:
+        cli.main(prog_name="livestream", standalone_mode=False)
+    except click.exceptions.Exit as leave:
+        sys.exit(leave.exit_code)
+    except click.ClickException as error:
+        print(f"livestream: {error.format_message()}".replace("\n", " "), file=sys.stderr)
+        sys.exit(2)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,113 @@
+"""Every setting of the server, once: its name, default, bounds and reason.
+
+The command line's options and the `LIVESTREAM_*` variables are made from this
+dataclass, and both end in it.
+"""
+
+from dataclasses import Field, dataclass, field, fields
+from typing import Any, NamedTuple
+
+from livestream import contract
+from livestream.stream.profiles import ORIGINAL, PROFILES, Profile
+
+LOG_LEVELS = ("debug", "info", "warning", "error")
+
+
+class Option(NamedTuple):
+    """What the command line needs to know of a setting. `least` and `most` are inclusive bounds."""
+
+    help: str
+    least: float | None = None
+    most: float | None = None
+    choices: tuple[str, ...] = ()
+
+
+class SettingsError(ValueError):
+    """A value is out of its bounds; the message is one line that names the setting."""
+
+
+def _option(default: Any, help: str, **bounds: Any) -> Any:
+    return field(default=default, metadata={"option": Option(help, **bounds)})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a server runs. Raises SettingsError for a value out of bounds."""
+
+    host: str = _option(contract.HOST, "Address to listen on; the default is every interface.")
+    port: int = _option(contract.PORT, "TCP port; 0 takes a free one.", least=0, most=65_535)
+    profile: Profile = _option(
+        ORIGINAL,
+        "Which faults of the original show: as written, as shipped (mute), or as its report promised.",
+        choices=tuple(PROFILES),
+    )
+    time_scale: float = _option(
+        1.0,
+        "Multiplies every interval: 0.001 makes a second a millisecond.",
+        least=0.000_1,
+        most=1_000,
+    )
+    log_level: str = _option("info", "How much is logged, on standard error.", choices=LOG_LEVELS)
+    max_connections: int = _option(
+        contract.MAX_CONNECTIONS,
+        "WebSocket connections at once; the next one is answered 503 before the handshake.",
+        least=1,
+        most=1_000_000,
+    )
+    max_threads_per_connection: int = _option(
+        contract.MAX_THREADS_PER_CONNECTION,
+        "Channel threads of one connection; a subscribe beyond is answered by an error. 0 lifts it.",
+        least=0,
+        most=1_000_000,
+    )
+    max_message_size: int = _option(
+        contract.MAX_MESSAGE_BYTES,
+        "Bytes of one message, all its fragments together; a longer one is closed with 1009.",
+        least=1,
+        most=2**31 - 1,
+    )
+    switch_interval: float = _option(
+        0.3,
+        "Seconds after which a thread that waits for Python's lock asks for it. Each waiting thread "
+        "wakes that often: at Python's own 0.005 the waiting of thousands eats the processor, at 1 a "
+        "thread that lost a race waits the whole second.",
+        least=0.000_1,
+        most=10,
+    )
+    pin_cpu: int = _option(
+        -1,
+        "Run on this processor alone (-1: on all). Python runs one thread at a time anyway, and "
+        "handing over between threads is cheaper when they share a processor.",
+        least=-1,
+        most=4_095,
+    )
+
+    def __post_init__(self) -> None:
+        for name, option in OPTIONS.items():
+            _check(name, getattr(self, name), option)
+
+
+def settings_from(values: dict[str, Any]) -> Settings:
+    """Settings from option values, with the profile by its name. Raises SettingsError."""
+    name = values["profile"]
+    if name not in PROFILES:
+        raise SettingsError(f"profile is {name!r}; it must be one of {', '.join(PROFILES)}")
+    return Settings(**values | {"profile": PROFILES[name]})
+
+
+def _option_fields() -> tuple["Field[Any]", ...]:
+    return tuple(entry for entry in fields(Settings) if "option" in entry.metadata)
+
+
+def _check(name: str, value: Any, option: Option) -> None:
+    if option.least is not None and not value >= option.least:  # NaN too
+        raise SettingsError(f"{name} is {value}; it must be {option.least} or more")
+    if option.most is not None and not value <= option.most:
+        raise SettingsError(f"{name} is {value}; it must be {option.most} or less")
+    if option.choices and getattr(value, "name", value) not in option.choices:
+        raise SettingsError(f"{name} is {value!r}; it must be one of {', '.join(option.choices)}")
+
+
+#: Every setting by name, with what the command line needs to know of it.
+OPTIONS: dict[str, Option] = {entry.name: entry.metadata["option"] for entry in _option_fields()}
+DEFAULTS: dict[str, Any] = {entry.name: entry.default for entry in _option_fields()}
