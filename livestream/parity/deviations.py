@@ -1,0 +1,160 @@
+"""The excuses: where the port may answer otherwise than the original, and in which way exactly.
+
+They stand in one data file, `deviations.toml`. An excuse names its cases and what comes instead, so a case
+that goes wrong in another way is not excused, and one that has become the same is noticed.
+"""
+
+import json
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from livestream import contract
+from livestream.parity.cases import KINDS, Case
+from livestream.parity.comparison import differences
+
+#: Which layer of the comparison the cases of a kind belong to.
+LAYERS: Final[Mapping[str, str]] = {
+    "message": "messages", "frame": "frames", "handshake": "handshake", "http": "http", "silence": "silence",
+}
+PACKAGED: Final = "deviations.toml"
+
+Entry = TypeVar("Entry")
+
+
+class DeviationError(ValueError):
+    """A file of deviations can't be used; the text names the file and the entry."""
+
+
+@dataclass(frozen=True)
+class Deviation:
+    """Cases of one layer that come out otherwise than recorded; `instead` has the fields that differ."""
+
+    name: str
+    layer: str
+    cases: frozenset[str]
+    reason: str
+    rfc: str
+    instead: Mapping[str, Any]
+
+    def applies_to(self, case: Case) -> bool:
+        return LAYERS[case.kind] == self.layer and case.name in self.cases
+
+    def expected(self, case: Case) -> Case:
+        """The case as this deviation says it comes out."""
+        return replace(case, observed={**case.observed, **self.instead})
+
+
+@dataclass(frozen=True)
+class Limit:
+    """What the port refuses and the original doesn't. `option` is empty where there is none to change it."""
+
+    name: str
+    option: str
+    default: str
+    answer: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Addition:
+    """An address that the port serves and the original doesn't."""
+
+    name: str
+    address: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Deviations:
+    """A whole file of them."""
+
+    deviations: tuple[Deviation, ...]
+    limits: tuple[Limit, ...]
+    additions: tuple[Addition, ...]
+
+    def of(self, case: Case) -> Deviation | None:
+        """The deviation that names this case."""
+        return next((entry for entry in self.deviations if entry.applies_to(case)), None)
+
+    def excuse(self, case: Case, observed: dict[str, Any]) -> Deviation | None:
+        """The deviation that explains this observation; None when none does, or none is needed."""
+        deviation = self.of(case)
+        if deviation is None or not differences(case, observed):
+            return None
+        return None if differences(deviation.expected(case), observed) else deviation
+
+    def not_needed(self, case: Case, observed: dict[str, Any]) -> Deviation | None:
+        """The deviation that names this case although it came out as recorded."""
+        return None if differences(case, observed) else self.of(case)
+
+
+def excuse(case: Case, observed: dict[str, Any], deviations: Deviations | None = None) -> Deviation | None:
+    """The deviation that explains an observation, from the packaged file unless told otherwise."""
+    return (deviations or load_deviations()).excuse(case, observed)
+
+
+def load_deviations(path: str | Path | None = None) -> Deviations:
+    """The packaged file, or a user's. DeviationError names the file and the entry that can't be used."""
+    source = files("livestream.parity") / PACKAGED if path is None else Path(path)
+    try:
+        data = tomllib.loads(source.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DeviationError(f"{path or PACKAGED} can't be read: {error}.") from error
+    unknown = data.keys() - {"deviation", "limit", "addition"}
+    if unknown:
+        raise DeviationError(f"{path or PACKAGED} has unknown entries: {', '.join(sorted(unknown))}.")
+    file = str(path or PACKAGED)
+    return Deviations(
+        _entries(file, data, "deviation", _deviation),
+        _entries(file, data, "limit", _limit),
+        _entries(file, data, "addition", _addition),
+    )
+
+
+def _entries(
+    file: str, data: dict[str, Any], kind: str, build: Callable[[dict[str, Any]], Entry],
+) -> tuple[Entry, ...]:
+    entries = data.get(kind, [])
+    if not isinstance(entries, list):
+        raise DeviationError(f"{file}: write [[{kind}]], with two brackets.")
+    built = []
+    for number, record in enumerate(entries, 1):
+        try:
+            built.append(build(record))
+        except KeyError as error:
+            raise DeviationError(f"{file}: {kind} {number} lacks {error}.") from error
+        except (TypeError, ValueError) as error:
+            raise DeviationError(f"{file}: {kind} {number}: {error}.") from error
+    return tuple(built)
+
+
+def _deviation(record: dict[str, Any]) -> Deviation:
+    layer = record["layer"]
+    if layer not in LAYERS.values():
+        raise ValueError(f"the layer {layer!r} is none of {', '.join(LAYERS.values())}")
+    instead = json.loads(record["instead"])
+    known = frozenset[str]().union(*(KINDS[kind].observed for kind in KINDS if LAYERS[kind] == layer))
+    if not isinstance(instead, dict) or not instead or instead.keys() - known:
+        raise ValueError(f"`instead` is a JSON object with some of {', '.join(sorted(known))}")
+    if not isinstance(record["cases"], list):
+        raise ValueError("`cases` is a list of names")
+    return Deviation(
+        record["name"], layer, frozenset(record["cases"]), record["reason"], record["rfc"], instead)
+
+
+def _limit(record: dict[str, Any]) -> Limit:
+    default = _value(record["default"])
+    return Limit(record["name"], record.get("option", ""), default, record["answer"], record["reason"])
+
+
+def _addition(record: dict[str, Any]) -> Addition:
+    return Addition(record["name"], _value(record["address"]), record["reason"])
+
+
+def _value(text: str) -> str:
+    """A name of contract.py stands for its value there."""
+    return str(getattr(contract, text, text))
