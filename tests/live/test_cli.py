@@ -1,0 +1,152 @@
+"""`livestream serve`: what it says, what it refuses in one line, and how it stops."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+from livestream.wire.client import WireClient
+from livestream.wire.events import Kind
+from tests.support import PATIENCE, Command, next_text, running_command
+
+STOP_LIMIT = 5.0
+
+
+def refused(*arguments, **environment):
+    """Runs a command that must fail; returns what it wrote to standard error."""
+    done = subprocess.run(
+        [sys.executable, "-m", "livestream", *arguments],
+        capture_output=True, text=True, timeout=PATIENCE, env={**os.environ, **environment},
+    )
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.count("\n") == 1, done.stderr
+    return done.stderr
+
+
+def test_the_greeting_names_url_profile_and_how_to_stop():
+    command = Command("--profile", "corrected")
+    try:
+        assert command.url.startswith("ws://127.0.0.1:")
+        assert command.greeting["profile"] == "corrected"
+        assert command.greeting["stop"] == "Ctrl-C"
+        with WireClient.connect(command.url, timeout=PATIENCE) as client:
+            next_text(client, "tps_update")
+        assert command.stop()[0] == 0
+    finally:
+        command.kill()
+
+
+def test_the_greeting_says_when_the_machine_allows_fewer_clients():
+    command = Command("--max-connections", "1000000")
+    try:
+        assert "clients with all channels, not 1000000" in command.greeting["limit"]
+    finally:
+        command.kill()
+
+
+REFUSALS = {
+    ("serve", "--profile", "broken"): "'broken' is not one of 'original', 'shipped', 'corrected'",
+    ("serve", "--port", "http"): "'http' is not a valid integer",
+    ("serve", "--port", "70000"): "70000 is not in the range 0<=x<=65535",
+    ("serve", "--time-scale", "0"): "0.0 is not in the range",
+    ("serve", "--time-scale", "nan"): "time_scale is nan",
+    ("serve", "--max-connections", "0"): "0 is not in the range",
+    ("serve", "--log-level", "loud"): "'loud' is not one of",
+    ("serve", "--pin-cpu", "4000"): "no processor 4000",
+    ("serve", "--host", "no.such.host.invalid"): "cannot listen on no.such.host.invalid:9003",
+    ("serve", "--no-such-option"): "No such option",
+    ("dance",): "No such command 'dance'",
+}
+
+
+@pytest.mark.parametrize("arguments", REFUSALS, ids=" ".join)
+def test_a_bad_value_is_one_clear_line_and_exit_code_2(arguments):
+    assert REFUSALS[arguments] in refused(*arguments)
+
+
+def test_a_port_in_use_is_one_clear_line():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        line = refused("serve", "--host", "127.0.0.1", "--port", port)
+    assert f"127.0.0.1:{port} is in use" in line and "--port" in line
+
+
+def test_every_option_has_a_variable():
+    assert "'broken' is not one of" in refused("serve", LIVESTREAM_PROFILE="broken")
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_closes_every_client_with_1001_and_leaves_no_thread(how):
+    command = Command()
+    try:
+        clients = [WireClient.connect(command.url, timeout=PATIENCE) for _ in range(20)]
+        for client in clients:
+            next_text(client, "tps_update")
+        code, out, _ = command.stop(how)
+        assert (code, out.splitlines()[-1]) == (0, "stopped")
+        for client in clients:
+            events = client.receive_until(lambda event: event.kind in (Kind.EOF, Kind.RESET), PATIENCE)
+            assert [event.kind for event in events[-2:]] == [Kind.CLOSE, Kind.EOF]
+            assert events[-2].code == 1001
+            client.release()
+    finally:
+        command.kill()
+
+
+def test_it_stops_within_five_seconds_with_a_thousand_clients_open():
+    command = Command()
+    clients = []
+    try:
+        for _ in range(1000):
+            clients.append(WireClient.connect(command.url, timeout=PATIENCE))
+            clients[-1].send_text('{"type":"subscribe","channel":"block_updates"}')
+        next_text(clients[-1], "block_update")
+        began = time.monotonic()
+        code, out, _ = command.stop()
+        assert time.monotonic() - began < STOP_LIMIT
+        assert (code, out.splitlines()[-1]) == (0, "stopped")
+    finally:
+        command.kill()
+        for client in clients:
+            client.release()
+
+
+def test_it_stops_within_five_seconds_beside_clients_that_neither_read_nor_answer():
+    command = Command("--time-scale", "0.001", "--max-threads-per-connection", "0")
+    clients = [WireClient.connect(command.url, timeout=PATIENCE) for _ in range(5)]
+    try:
+        for client in clients:
+            client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            for _ in range(20):
+                client.send_text('{"type":"subscribe","channel":"tps_updates"}')
+        with WireClient.connect(command.url, timeout=PATIENCE) as reader:
+            for _ in range(2000):
+                next_text(reader, "tps_update")
+        began = time.monotonic()
+        code, _, _ = command.stop()
+        assert code == 0
+        assert time.monotonic() - began < STOP_LIMIT + 1  # and the interpreter's own end
+    finally:
+        command.kill()
+        for client in clients:
+            client.release()
+
+
+def test_python_m_livestream_is_the_command():
+    command = [sys.executable, "-m", "livestream", "serve", "--help"]
+    shown = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
+    assert shown.returncode == 0
+    for option in ("--host", "--port", "--profile", "--time-scale", "--log-level", "--max-connections",
+                   "--max-threads-per-connection", "--max-message-size", "--switch-interval", "--pin-cpu"):
+        assert option in shown.stdout
+
+
+def test_welcome_is_json_over_the_command():
+    with running_command() as url, WireClient.connect(url, timeout=PATIENCE) as client:
+        assert json.loads(next_text(client).text)["type"] == "connection_established"
