@@ -74,13 +74,11 @@ MAX_NAME_UNITS: Final = 50_000
 MAX_THREADS_PER_CONNECTION: Final = 64
 MAX_MESSAGE_BYTES: Final = 16 * 1024 * 1024
 
-# Close codes that the service itself sends (RFC 6455, section 7.4.1).
+# Close codes that are named in the code (RFC 6455, section 7.4.1); wsproto knows the others.
 CLOSE_NORMAL: Final = 1000
 CLOSE_GOING_AWAY: Final = 1001
-CLOSE_PROTOCOL_ERROR: Final = 1002
 CLOSE_NO_STATUS: Final = 1005
 CLOSE_ABNORMAL: Final = 1006
-CLOSE_INVALID_PAYLOAD: Final = 1007
 CLOSE_MESSAGE_TOO_BIG: Final = 1009
 CLOSE_INTERNAL_ERROR: Final = 1011
 

@@ -17,6 +17,7 @@ def monitor(statistics: Callable[[], Mapping[str, object]], to_json: JsonWriter)
 
     @json_route(resource, contract.WEBSOCKET_STATS_PATH)
     def get_connection_stats() -> Response:
+        """The counter and the registry's size."""
         return json_answer(to_json(statistics()))
 
     return resource

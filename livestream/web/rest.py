@@ -62,18 +62,22 @@ def live_data_resource(
 
     @json_route(resource, contract.BLOCKCHAIN_STATS_PATH)
     def get_blockchain_stats() -> Response:
+        """The fixed snapshot."""
         return json_answer(to_json(blockchain.get_blockchain_stats()))
 
     @json_route(resource, contract.VALIDATORS_PATH)
     def get_live_validator_status() -> Response:
+        """All validators and their totals."""
         return json_answer(to_json(validators.get_live_validator_status()))
 
     @json_route(resource, contract.VALIDATORS_HEALTH_PATH)
     def get_validators_health() -> Response:
+        """Whether the validators move."""
         return json_answer(to_json(validators.health()))
 
     @json_route(resource, f"{contract.VALIDATORS_PATH}/<encoded_id>")
     def get_validator_by_id(encoded_id: str) -> Response:
+        """One validator, or 404."""
         validator_id = last_segment(raw_path(request.environ))
         validator = validators.get_validator_by_id(validator_id)
         if validator is None:

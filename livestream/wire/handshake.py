@@ -45,6 +45,7 @@ class Address(NamedTuple):
 
     @property
     def host_header(self) -> str:
+        """The Host header's value: the port stands in it unless it is the scheme's own."""
         name = f"[{self.host}]" if ":" in self.host else self.host
         return name if self.port == _DEFAULT_PORTS[self.secure] else f"{name}:{self.port}"
 
@@ -188,9 +189,11 @@ class _DeadlineReader(io.RawIOBase):
         self._deadline = deadline
 
     def readable(self) -> bool:
+        """It is: io.BufferedReader asks."""
         return True
 
     def readinto(self, buffer: Any) -> int:
+        """Reads what there is within the time left; 0 at the end."""
         self._sock.settimeout(self._deadline.timeout)
         return self._sock.recv_into(buffer)
 
@@ -203,6 +206,7 @@ class _DeadlineSocket:
         self._deadline = deadline
 
     def sendall(self, data: bytes) -> None:
+        """Sends all within the time left."""
         self._sock.settimeout(self._deadline.timeout)
         self._sock.sendall(data)
 
