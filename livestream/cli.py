@@ -5,7 +5,9 @@ Every error is one line that says what to do, with exit code 2.
 
 import errno
 import logging
+import os
 import signal
+import socket
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -88,7 +90,14 @@ def _listen(settings: Settings) -> LiveServer:
         if error.errno == errno.EADDRINUSE:
             message = f"{where} is in use: stop what listens there or choose another --port"
             raise click.UsageError(message) from error
-        raise click.UsageError(f"cannot listen on {where}: {error.strerror or error}") from error
+        raise click.UsageError(f"cannot listen on {where}: {_reason(error)}") from error
+
+
+def _reason(error: OSError) -> str:
+    """Why, without the address; a name that can't be resolved has numbers of its own."""
+    if isinstance(error, socket.gaierror) or error.errno is None:
+        return error.strerror or str(error)
+    return os.strerror(error.errno)
 
 
 def _greet(console: Console, server: LiveServer) -> None:
@@ -125,6 +134,9 @@ def main() -> None:
         cli.main(prog_name="livestream", standalone_mode=False)
     except click.exceptions.Exit as leave:
         sys.exit(leave.exit_code)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        sys.exit(2)
     except click.ClickException as error:
         print(f"livestream: {error.format_message()}".replace("\n", " "), file=sys.stderr)
         sys.exit(2)

@@ -86,6 +86,8 @@ class Sock(flask_sock.Sock):  # type: ignore[misc]
                 finally:
                     self._slots.release()
 
+            # Flask would answer OPTIONS by itself, handshake or not.
+            options.setdefault("provide_automatic_options", False)
             (bp or self.app).add_url_rule(path, view_func=websocket_route, websocket=True, **options)
             return websocket_route
 

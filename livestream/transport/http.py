@@ -23,8 +23,10 @@ log = logging.getLogger(__name__)
 BACKLOG = 1024
 #: How long a request, or the pause before the next one, may take, in seconds.
 IDLE_TIMEOUT = 60.0
-#: How long a client that is refused has to send its request, in seconds.
+#: How long a client that is refused has to send its request, in seconds, and how long after a silent one:
+#: the accepting thread waits, and many silent clients must not hold up the others.
 REFUSAL_TIMEOUT = 0.25
+REFUSAL_TIMEOUT_AFTER_SILENCE = 0.005
 #: Pause after an accept that the system refused for want of memory, in seconds.
 ACCEPT_PAUSE = 0.05
 
@@ -64,6 +66,7 @@ class HttpServer:
         self._connections: dict[threading.Thread, socket.socket] = {}
         self._stopping = False
         self._numbers = itertools.count(1)
+        self._refusal_timeout = REFUSAL_TIMEOUT
         self._acceptor = threading.Thread(target=self._accept_all, name="accept", daemon=True)
 
     @property
@@ -130,11 +133,11 @@ class HttpServer:
         if self._spare.take():  # others have left meanwhile
             self._start_thread(connection, address)
         else:
-            _refuse(connection, "The server has no file descriptor left.")
+            self._refuse(connection, "The server has no file descriptor left.")
 
     def _start_thread(self, connection: socket.socket, address: Any) -> None:
         if len(self._connections) >= self._max_connections:
-            _refuse(connection, f"All {self._max_connections} connections are taken.")
+            self._refuse(connection, f"All {self._max_connections} connections are taken.")
             return
         thread = threading.Thread(
             target=self._serve, args=(connection, address), name=f"rest-{next(self._numbers)}", daemon=True
@@ -146,7 +149,7 @@ class HttpServer:
             thread.start()
         except (RuntimeError, MemoryError):
             self._forget(thread)
-            _refuse(connection, "The server cannot start another thread.")
+            self._refuse(connection, "The server cannot start another thread.")
 
     def _serve(self, connection: socket.socket, address: Any) -> None:
         try:
@@ -159,6 +162,11 @@ class HttpServer:
             log.error("%s: %r", address[0], error)
         finally:
             self._forget(threading.current_thread())
+
+    def _refuse(self, connection: socket.socket, why: str) -> None:
+        log.warning("connection refused: %s", why)
+        spoke = _answer_503(connection, why, self._refusal_timeout)
+        self._refusal_timeout = REFUSAL_TIMEOUT if spoke else REFUSAL_TIMEOUT_AFTER_SILENCE
 
     def _forget(self, thread: threading.Thread) -> None:
         with self._lock:
@@ -188,13 +196,16 @@ class _SpareDescriptor:
         return True
 
 
-def _refuse(connection: socket.socket, why: str) -> None:
-    """Answers 503 on the accepting thread; the request is read first, or a reset would eat the answer."""
-    log.warning("connection refused: %s", why)
+def _answer_503(connection: socket.socket, why: str, timeout: float) -> bool:
+    """Reads the request first, or a reset would eat the answer; False when none came in time."""
     body = why.encode() + b"\n"
+    spoke = False
     with connection, suppress(OSError):
-        connection.settimeout(REFUSAL_TIMEOUT)
+        connection.settimeout(timeout)
         with suppress(TimeoutError):
             connection.recv(65_536)
+            spoke = True
+        connection.settimeout(REFUSAL_TIMEOUT)
         connection.sendall(_REFUSAL % (len(body), body))
         connection.shutdown(socket.SHUT_WR)
+    return spoke

@@ -133,7 +133,7 @@ class HttpConnection:
             "wsgi.multiprocess": False,
             "wsgi.run_once": False,
             "werkzeug.socket": self._sock,
-            "REQUEST_METHOD": request.method.decode("ascii"),
+            "REQUEST_METHOD": _method(request),
             "SCRIPT_NAME": "",
             "PATH_INFO": unquote_to_bytes(path).decode("latin-1"),
             "QUERY_STRING": query,
@@ -182,6 +182,12 @@ class HttpConnection:
         headers = [("Content-Length", "0"), ("Connection", "close")]
         self._send(h11.Response(status_code=status, headers=headers), h11.EndOfMessage())
         end_gently(self._sock)
+
+
+def _method(request: h11.Request) -> str:
+    """The method, which is case-sensitive (RFC 9110, section 9.1); Flask would take `get` for GET."""
+    method = request.method.decode("ascii")
+    return method if method == method.upper() else f"{method}-in-another-case"
 
 
 def _origin_form(target: str) -> str:

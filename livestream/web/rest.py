@@ -14,7 +14,7 @@ from urllib.parse import quote, unquote_to_bytes
 
 from flask import Blueprint, Flask, Response, request
 from flask.blueprints import BlueprintSetupState
-from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
+from werkzeug.exceptions import BadRequest, HTTPException, MethodNotAllowed, NotFound
 from werkzeug.routing import WebsocketMismatch
 
 from livestream import contract
@@ -190,6 +190,7 @@ def install_error_pages(app: Flask) -> None:
     app.register_error_handler(NotFound, _not_found)
     app.register_error_handler(WebsocketMismatch, _not_found)
     app.register_error_handler(MethodNotAllowed, _method_not_allowed)
+    app.register_error_handler(BadRequest, _bad_request)
     app.register_error_handler(Exception, _failed)
 
 
@@ -202,6 +203,10 @@ def _method_not_allowed(error: Exception) -> Response:
         # Without a handshake nothing is there, whatever the method.
         return _not_found(error)
     return empty_answer(HTTPStatus.METHOD_NOT_ALLOWED)
+
+
+def _bad_request(_error: Exception) -> Response:
+    return empty_answer(HTTPStatus.BAD_REQUEST)
 
 
 def _failed(error: Exception) -> HTTPException | Response:

@@ -77,6 +77,18 @@ def test_a_port_in_use_is_one_clear_line():
     assert f"127.0.0.1:{port} is in use" in line and "--port" in line
 
 
+def test_an_address_of_another_machine_is_one_clear_line():
+    line = refused("serve", "--host", "192.0.2.1")
+    assert line == "livestream: cannot listen on 192.0.2.1:9003: Cannot assign requested address\n"
+
+
+def test_without_a_command_it_shows_its_help():
+    command = [sys.executable, "-m", "livestream"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
+    assert done.returncode == 2
+    assert "\n  serve " in done.stderr
+
+
 def test_every_option_has_a_variable():
     assert "'broken' is not one of" in refused("serve", LIVESTREAM_PROFILE="broken")
 
@@ -111,6 +123,9 @@ def test_it_stops_within_five_seconds_with_a_thousand_clients_open():
         code, out, _ = command.stop()
         assert time.monotonic() - began < STOP_LIMIT
         assert (code, out.splitlines()[-1]) == (0, "stopped")
+        for client in clients:
+            events = client.receive_until(lambda event: event.kind in (Kind.EOF, Kind.RESET), PATIENCE)
+            assert [event.code for event in events if event.kind is Kind.CLOSE] == [1001]
     finally:
         command.kill()
         for client in clients:

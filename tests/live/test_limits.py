@@ -158,3 +158,39 @@ def test_a_flood_of_refused_subscribes_is_one_log_line(serve, caplog):
             next_text(client, "error")
     lines = [record for record in caplog.records if "--max-threads-per-connection" in record.getMessage()]
     assert len(lines) == 1
+
+
+HANDSHAKE_METHODS = {
+    "OPTIONS": 404, "HEAD": 404, "POST": 404, "PUT": 404, "DELETE": 404, "BREW": 404, "get": 404, "Get": 404,
+}
+
+
+@pytest.mark.parametrize("method", HANDSHAKE_METHODS)
+def test_a_handshake_by_another_method_is_not_found(serve, method):
+    served = serve()
+    host, port = served.server.address
+    with WireClient.open(served.url, timeout=PATIENCE) as client:
+        answer = client.handshake(handshake_request(f"{host}:{port}", method=method))
+        assert answer.status == HANDSHAKE_METHODS[method]
+        assert answer.header("allow") is None
+
+
+def test_methods_are_case_sensitive(serve):
+    answer = http_request(serve().url, "get", BLOCKCHAIN_STATS_PATH, timeout=PATIENCE)
+    assert (answer.status, answer.body) == (405, b"")
+
+
+@pytest.mark.parametrize("key", ["", "short", "dGhlIHNhbXBsZSBub25jZQ=", "dGhlIHNhbXBsZSBub25jZQ==x"])
+def test_a_malformed_key_is_a_bad_request_with_an_empty_body(serve, key):
+    served = serve()
+    host, port = served.server.address
+    with WireClient.open(served.url, timeout=PATIENCE) as client:
+        request = handshake_request(f"{host}:{port}", replace=[("Sec-WebSocket-Key", key)])
+        answer = client.handshake(request)
+        assert (answer.status, answer.header("content-length")) == (400, "0")
+
+
+def test_a_request_without_a_host_is_a_bad_request(serve):
+    served = serve()
+    with WireClient.open(served.url, timeout=PATIENCE) as client:
+        assert client.handshake(handshake_request("x", drop=["Host"])).status == 400

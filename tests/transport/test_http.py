@@ -5,12 +5,14 @@ import json
 import os
 import socket
 import threading
+import time
+from contextlib import ExitStack
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from livestream.transport.http import HttpServer
+from livestream.transport.http import REFUSAL_TIMEOUT, HttpServer
 from livestream.transport.wsgi import MAX_BODY_BYTES
 from tests.hostile import (
     all_descriptors_taken, answers, complaints, no_thread_left, read_all, reset, tcp,
@@ -22,6 +24,8 @@ LAST = b"GET /last HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 #: For tests that wait for it to pass, in seconds.
 SHORT = 0.2
 PLENTY = 100
+#: Refused clients that send nothing.
+SILENT = 40
 
 
 def tell(environ, start_response):
@@ -362,6 +366,18 @@ def test_a_refused_client_that_says_nothing_holds_nobody_up(site):
     one = site(max_connections=1)
     with tcp(one.server.address), tcp(one.server.address) as silent:
         assert b" 503 " in read_all(silent)
+
+
+def test_many_refused_clients_that_say_nothing_hold_up_the_next_only_a_little(site):
+    one = site(max_connections=1)
+    with ExitStack() as stack:
+        stack.enter_context(tcp(one.server.address))
+        wait_until(lambda: one.server.threads())
+        silent = [stack.enter_context(tcp(one.server.address)) for _ in range(SILENT)]
+        began = time.monotonic()
+        assert one.ask(GET % b"1")[0][0] == 503
+        assert time.monotonic() - began < SILENT * REFUSAL_TIMEOUT / 2
+        assert b" 503 " in read_all(silent[-1])
 
 
 def test_without_a_thread_the_client_gets_503_and_the_next_is_served(site, caplog):
