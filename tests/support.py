@@ -19,6 +19,8 @@ from livestream.wire.handshake import http_request
 
 #: How long anything may take that should take no time, in seconds: a busy machine is no failure.
 PATIENCE = 10.0
+#: A client's subscribe, with a hole for the channel.
+SUBSCRIBE = '{"type":"subscribe","channel":"%s"}'
 
 
 def wait_until(condition: Callable[[], Any], timeout: float = PATIENCE) -> Any:

@@ -7,7 +7,6 @@ reading in the handler thread, no reader thread, and no extension negotiated.
 The protocol itself is wsproto's. Source: RFC 6455; SPEC, "Frames".
 """
 
-import logging
 import select
 import socket
 import threading
@@ -32,8 +31,6 @@ from livestream.contract import (
 )
 from livestream.transport.frames import FrameWatch, MessageAssembler, MessageTooBig, text_frame
 from livestream.transport.linger import end_gently
-
-log = logging.getLogger(__name__)
 
 #: How long a Close frame of our own waits for a sender that is stuck, in seconds.
 CLOSE_LOCK_TIMEOUT = 0.5

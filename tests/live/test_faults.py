@@ -14,14 +14,13 @@ from livestream.wire.events import Kind
 from livestream.wire.frames import Opcode, encode_close, encode_frame
 from livestream.wire.handshake import handshake_request
 from tests.hostile import complaints, descriptors
-from tests.support import PATIENCE, next_text, wait_until
+from tests.support import PATIENCE, SUBSCRIBE, next_text, wait_until
 
 #: A `tps_update` every 100 ms, and all channels asleep for half a second at most.
 TIME_SCALE = 0.1
 #: The longest pause that the client beside a fault may see, in seconds.
 LONGEST_PAUSE = 1.0
 PROFILES = (ORIGINAL, CORRECTED)
-SUBSCRIBE = '{"type":"subscribe","channel":"%s"}'
 REQUEST = handshake_request("x")
 PING = '{"type":"ping"}'
 GARBAGE = bytes(range(255, 0, -1)) * 8

@@ -3,7 +3,6 @@
 import json
 import logging
 import socket
-import struct
 
 import pytest
 
@@ -13,9 +12,7 @@ from livestream.wire.client import WireClient
 from livestream.wire.events import Kind
 from livestream.wire.frames import Opcode, encode_close, encode_frame
 from livestream.wire.handshake import handshake_request
-from tests.support import PATIENCE, next_text, wait_until
-
-SUBSCRIBE = '{"type":"subscribe","channel":"%s"}'
+from tests.support import PATIENCE, SUBSCRIBE, next_text, wait_until
 
 
 def subscribe(client, channel):
@@ -124,11 +121,6 @@ def test_7_closing_leaves_the_entry_and_lets_the_threads_notice_by_themselves(se
     wait_until(lambda: not served.threads(), timeout=5.5)
 
 
-def reset(client):
-    client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    client.socket.close()
-
-
 def close_frame(code):
     return encode_frame(Opcode.CLOSE, encode_close(code))
 
@@ -143,7 +135,7 @@ ENDINGS = {
     "one-byte Close": (0, lambda client: client.send_raw(encode_frame(Opcode.CLOSE, b"\x03"))),
     "text that is not UTF-8": (0, lambda client: client.send_raw(encode_frame(Opcode.TEXT, b"\xff"))),
     "close code 1014": (0, lambda client: client.send_raw(close_frame(1014))),
-    "TCP RST": (-1, reset),
+    "TCP RST": (-1, WireClient.abort),
     "frame too big": (-1, lambda client: client.send_raw(TOO_BIG)),
     "illegal close code 999": (-1, lambda client: client.send_raw(close_frame(999))),
     "illegal close code 1005": (-1, lambda client: client.send_raw(close_frame(1005))),
@@ -186,7 +178,7 @@ def test_a_ping_frame_gets_its_pong_and_nothing_follows_the_close(serve):
     (lambda client: client.send_raw(encode_frame(Opcode.TEXT, b"\xff")), "closed with 1007: "),
     (lambda client: client.half_close(), "ended without a Close frame"),
     (lambda client: client.send_raw(TOO_BIG), "Max frame length of 65536 has been exceeded."),
-    (reset, "connection reset by peer"),
+    (WireClient.abort, "connection reset by peer"),
 ])
 def test_a_bad_end_is_one_line_that_names_the_connection(serve, caplog, end, said):
     caplog.set_level(logging.INFO)

@@ -13,9 +13,8 @@ from livestream.wire.events import Kind
 from livestream.wire.frames import Opcode, encode_frame
 from livestream.wire.handshake import handshake_request, http_request
 from tests.hostile import complaints, no_thread_left
-from tests.support import PATIENCE, Command, next_text, wait_until
+from tests.support import PATIENCE, SUBSCRIBE, Command, next_text, wait_until
 
-SUBSCRIBE = '{"type":"subscribe","channel":"%s"}'
 #: Subscribes beyond the limit of threads.
 BEYOND = 7
 #: Descriptors that a server may still open, and clients that want one.

@@ -8,9 +8,8 @@ import pytest
 from livestream.contract import CHANNELS
 from livestream.stream.profiles import CORRECTED, ORIGINAL
 from livestream.wire.client import WireClient
-from tests.support import PATIENCE, Command, next_text, wait_until
+from tests.support import PATIENCE, SUBSCRIBE, Command, next_text, wait_until
 
-SUBSCRIBE = '{"type":"subscribe","channel":"%s"}'
 #: SPEC: a thread notices a close at its next wake-up, up to 5 s later; at once when corrected.
 GONE_AFTER = {ORIGINAL: 5.5, CORRECTED: 0.2}
 
