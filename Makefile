@@ -3,6 +3,8 @@ PYTHON ?= python3.11
 VENV ?= .venv
 BIN := $(VENV)/bin
 CONSTRAINTS := .ci/constraints.txt
+# AsyncAPI's own JSON Schema, which the tests hold our document against.
+ASYNCAPI_SPECS := 6.11.1
 ARGS ?=
 
 .PHONY: help run test lint unit bench soak wheel clean
@@ -48,4 +50,6 @@ $(VENV)/.run: setup.cfg $(CONSTRAINTS) | $(BIN)/python
 
 $(VENV)/.dev: setup.cfg $(CONSTRAINTS) | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) --editable '.[dev]'
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/npm install --prefix $(VENV)/asyncapi \
+		--silent --no-audit --no-fund @asyncapi/specs@$(ASYNCAPI_SPECS)
 	touch $@ $(VENV)/.run
