@@ -5,6 +5,8 @@ protocol stands here and nowhere else. Source: SPEC, parts "Service",
 "Messages", "Frames" and "REST"; what the original lacks is marked "port".
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 HOST: Final = "0.0.0.0"
@@ -62,6 +64,16 @@ CHANNELS: Final = (TPS_UPDATES, BLOCK_UPDATES, NETWORK_STATUS, VALIDATOR_METRICS
 UPDATE_TYPES: Final = frozenset(channel.message_type for channel in CHANNELS)
 #: The channel whose thread starts with every connection.
 INITIAL_CHANNEL: Final = TPS_UPDATES
+
+# What the updates say (SPEC, "Messages"): figures that are drawn, and payloads that are always the same.
+CURRENT_TPS: Final = range(776_000, 826_000)
+LATENCY_MS: Final = range(40, 60)
+PEAK_TPS: Final = 800_000
+AVERAGE_TPS: Final = 750_000
+BLOCK: Final[Mapping[str, int | str]] = MappingProxyType(
+    {"blockHeight": 12_345, "blockTime": 1_000, "transactions": 500, "producer": "validator-1"})
+NETWORK: Final[Mapping[str, int | str]] = MappingProxyType(
+    {"activeNodes": 64, "totalNodes": 100, "networkHealth": "healthy", "avgLatency": 42})
 
 # Limits. A frame's payload in bytes; beyond it the connection is closed with 1009.
 MAX_FRAME_BYTES: Final = 65_536

@@ -9,10 +9,8 @@ from random import Random
 from typing import NamedTuple, Protocol
 
 from livestream.contract import (
-    BLOCK_UPDATES,
-    NETWORK_STATUS,
-    TPS_UPDATES,
-    VALIDATOR_METRICS,
+    AVERAGE_TPS, BLOCK, BLOCK_UPDATES, CURRENT_TPS, LATENCY_MS, NETWORK, NETWORK_STATUS,
+    PEAK_TPS, TPS_UPDATES, VALIDATOR_METRICS,
 )
 from livestream.services.interfaces import Payload, ValidatorTotals
 
@@ -43,23 +41,27 @@ class SimulatedSource:
     def tps_update(self) -> Payload:
         """776,000 to 825,999 transactions a second, 40 to 59 ms."""
         return {
-            "currentTPS": 776_000 + int(self._random.random() * 50_000),
-            "peakTPS": 800_000,
-            "averageTPS": 750_000,
-            "latency": 40 + int(self._random.random() * 20),
+            "currentTPS": self._drawn(CURRENT_TPS),
+            "peakTPS": PEAK_TPS,
+            "averageTPS": AVERAGE_TPS,
+            "latency": self._drawn(LATENCY_MS),
         }
 
     def block_update(self) -> Payload:
         """The same block for ever."""
-        return {"blockHeight": 12_345, "blockTime": 1_000, "transactions": 500, "producer": "validator-1"}
+        return dict(BLOCK)
 
     def network_update(self) -> Payload:
         """The same network for ever."""
-        return {"activeNodes": 64, "totalNodes": 100, "networkHealth": "healthy", "avgLatency": 42}
+        return dict(NETWORK)
 
     def validator_update(self) -> Payload:
         """Totals of the validators service."""
         return self._validators.totals()
+
+    def _drawn(self, values: range) -> int:
+        """As Java draws: the lowest, and a part of the range that is rounded down."""
+        return values.start + int(self._random.random() * len(values))
 
 
 class Channel(NamedTuple):
