@@ -113,6 +113,11 @@ class WireClient:
         return answer
 
     @property
+    def exhausted(self) -> bool:
+        """Whether the connection has ended and all that came before its end was received."""
+        return self.ended and not self._events
+
+    @property
     def faults(self) -> list[str]:
         """What the server did wrong so far, one sentence each (see frames.ServerStreamCheck)."""
         return self._reader.faults

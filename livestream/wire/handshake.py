@@ -99,6 +99,8 @@ def open_socket(address: Address, deadline: Deadline, ssl_context: ssl.SSLContex
     """A connected TCP socket, with TLS where the URL asks for it. WireError when that fails."""
     try:
         plain = socket.create_connection((address.host, address.port), timeout=deadline.timeout)
+    except UnicodeError as error:
+        raise WireError(f"{address.host!r} is no name of a host.") from error
     except OSError as error:
         raise WireError(f"Could not connect to {address.url}: {error.strerror or error}.") from error
     plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
