@@ -33,6 +33,8 @@ class Header:
     format: str
     recorded_from: str
     recorded_on: str
+    #: Whether the recording ended before its end.
+    partial: bool = False
 
 
 @dataclass(frozen=True)
@@ -157,7 +159,7 @@ def _load(file: str | Path) -> tuple[Header, list[tuple[int, Record]]]:
         found = first.get("format", "none")
         raise CorpusError(f"{file}, line {number}: the format is {found!r}, not {contract.CORPUS_FORMAT!r}.")
     recorded = {key: str(first.get(key, "")) for key in ("recorded_from", "recorded_on")}
-    return Header(contract.CORPUS_FORMAT, **recorded), others
+    return Header(contract.CORPUS_FORMAT, **recorded, partial=first.get("partial") is True), others
 
 
 def _read(file: str | Path) -> str:

@@ -52,6 +52,11 @@ def _integer(description: str, example: int, low: int, high: int | None = None) 
     return _Field({"type": "integer", "minimum": low, **upper, "description": description}, example)
 
 
+def _drawn(description: str, example: int, values: range) -> _Field:
+    """An integer that is drawn from a range."""
+    return _integer(description, example, values.start, values.stop - 1)
+
+
 #: Thirteen digits, so that neither seconds nor microseconds pass (2001 to 2286).
 _MOMENT: Final = _integer("Milliseconds since 1970.", EXAMPLE_TIME, 10**12, 10**13 - 1)
 _CONNECTION_ID: Final = _Field(
@@ -130,22 +135,22 @@ def _client_message(name: str, title: str, summary: str, others: Json, values: J
 
 _UPDATES: Final = (
     _update(contract.TPS_UPDATES, "TPS update", "Transactions per second, simulated.", {
-        "currentTPS": _integer("Transactions per second now.", 805_293, 776_000, 825_999),
-        "peakTPS": _fixed(800_000, "Transactions per second at the peak."),
-        "averageTPS": _fixed(750_000, "Transactions per second on average."),
-        "latency": _integer("Milliseconds.", 48, 40, 59),
+        "currentTPS": _drawn("Transactions per second now.", 805_293, contract.CURRENT_TPS),
+        "peakTPS": _fixed(contract.PEAK_TPS, "Transactions per second at the peak."),
+        "averageTPS": _fixed(contract.AVERAGE_TPS, "Transactions per second on average."),
+        "latency": _drawn("Milliseconds.", 48, contract.LATENCY_MS),
     }),
     _update(contract.BLOCK_UPDATES, "Block update", "The newest block, always the same one.", {
-        "blockHeight": _fixed(12_345, "The block's number."),
-        "blockTime": _fixed(1_000, "Milliseconds."),
-        "transactions": _fixed(500, "Transactions in the block."),
-        "producer": _fixed("validator-1", "Who made the block."),
+        "blockHeight": _fixed(contract.BLOCK["blockHeight"], "The block's number."),
+        "blockTime": _fixed(contract.BLOCK["blockTime"], "Milliseconds."),
+        "transactions": _fixed(contract.BLOCK["transactions"], "Transactions in the block."),
+        "producer": _fixed(contract.BLOCK["producer"], "Who made the block."),
     }),
     _update(contract.NETWORK_STATUS, "Network update", "The state of the network, always the same one.", {
-        "activeNodes": _fixed(64, "Nodes that take part."),
-        "totalNodes": _fixed(100, "All nodes."),
-        "networkHealth": _fixed("healthy", "One word."),
-        "avgLatency": _fixed(42, "Milliseconds."),
+        "activeNodes": _fixed(contract.NETWORK["activeNodes"], "Nodes that take part."),
+        "totalNodes": _fixed(contract.NETWORK["totalNodes"], "All nodes."),
+        "networkHealth": _fixed(contract.NETWORK["networkHealth"], "One word."),
+        "avgLatency": _fixed(contract.NETWORK["avgLatency"], "Milliseconds."),
     }),
     _update(contract.VALIDATOR_METRICS, "Validator update", "The validators by status, simulated.", {
         "totalValidators": _integer("All validators.", 20, 0),

@@ -4,11 +4,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from livestream.parity.cadence import session_differences
 from livestream.parity.cases import load_cases, load_session
-from livestream.parity.comparison import differences
-from livestream.parity.deviations import load_deviations
-from livestream.parity.player import Target, play_all, play_session
+from livestream.parity.judging.cadence import session_differences
+from livestream.parity.judging.comparison import differences
+from livestream.parity.judging.deviations import load_deviations
+from livestream.parity.playing.player import play_all
+from livestream.parity.playing.sessions import play_session
+from livestream.parity.playing.target import Target
 from livestream.stream.profiles import SHIPPED
 
 GROUPS = ("messages", "frames", "handshake", "http")

@@ -31,7 +31,8 @@ _SILENT.disabled = True
 @contextmanager
 def serving(handler: Handler, **options: Any) -> Iterator[str]:
     """Serves `handler` on a free port; gives the URL. On leaving, every connection is closed."""
-    with serve(handler, "127.0.0.1", 0, logger=_SILENT, compression=None, **options) as server:
+    quiet = {"logger": _SILENT, "compression": None, "ping_interval": None}
+    with serve(handler, "127.0.0.1", 0, **quiet, **options) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:

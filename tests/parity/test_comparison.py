@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from livestream.parity.cadence import mean_interval, runs
 from livestream.parity.cases import Case, Session, SessionStep, corpus_files, load_cases, load_session
-from livestream.parity.comparison import NOTHING, RULES, Rule, differences, session_differences
-from livestream.parity.rules import masked, masked_message, tokens_with_paths
+from livestream.parity.judging.comparison import NOTHING, RULES, Rule, differences, session_differences
+from livestream.parity.judging.figures import mean_interval, runs
+from livestream.parity.judging.rules import masked, masked_message, tokens_with_paths
 
 CASES = {
     (name, case.name): case
@@ -267,6 +267,27 @@ def late_first_updates(step):
     return replace(step, at=step.at + 0.15) if '"block_update"' in (step.text or "") else step
 
 
+def is_tps(step):
+    return '"tps_update"' in (step.text or "")
+
+
+def jittered(step):
+    """Every third update 80 ms late: the mean stays, the distribution doesn't."""
+    return replace(step, at=round(step.at + 0.08, 3)) if is_tps(step) and int(step.at) % 3 == 1 else step
+
+
+def back_in_time(step):
+    if not is_tps(step) or not 20 < step.at < 21:
+        return step
+    message = json.loads(step.text)
+    text = step.text.replace(str(message["timestamp"]), str(message["timestamp"] - 5_000))
+    return replace(step, text=text)
+
+
+def padded(step):
+    return replace(step, text=step.text.replace(":", ": ")) if is_tps(step) else step
+
+
 def misspelt(step):
     return replace(step, text=step.text.replace("Health", "health")) if step.text else step
 
@@ -279,12 +300,16 @@ def misspelt(step):
     # One lost update: its gap shows, though the count is within its tolerance.
     (drop("tps_update", 15.5, 16.5), {"tps_update: unbroken runs"}),
     (drop("validator_update", 10, 14), {"validator_update: unbroken runs"}),
-    (drop("tps_update", 15, 17.5), {"tps_update: unbroken runs", "tps_update: count"}),
+    (drop("tps_update", 15, 17.5), {
+        "tps_update: unbroken runs", "tps_update: count", "tps_update: bytes per second"}),
     (drop("network_update"),
      {"network_update: count", "network_update: first update"}),
     (late_first_updates, {"block_update: first update"}),
-    (slower(1.05), {f"{kind}: mean interval" for kind in (
+    (slower(1.05), {f"{kind}: {figure} interval" for figure in ("mean", "median") for kind in (
         "tps_update", "block_update", "network_update", "validator_update")}),
+    (jittered, {"tps_update: interval spread"}),
+    (back_in_time, {"tps_update: order"}),
+    (padded, {"tps_update: bytes per second", "update"}),
     (slower(1.005), set()),
 ])
 def test_what_changes_a_session_is_found(edit, expected):
@@ -303,10 +328,6 @@ def test_an_update_before_its_confirmation_is_found():
 def test_a_missing_thread_is_found():
     """Five threads send on one channel; without the second there are four."""
     session = load_session("repeat-subscribe")
-
-    def is_tps(step):
-        return '"tps_update"' in (step.text or "")
-
     wanted = set(runs([step.at for step in session.steps if is_tps(step)], 1.0)[1])
     played = edited(session, lambda step: None if step.at in wanted and is_tps(step) else step)
     found = {difference.where for difference in session_differences(session, played)}

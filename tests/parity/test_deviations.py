@@ -10,13 +10,15 @@ from wsproto.events import CloseConnection
 
 from livestream import contract
 from livestream.parity.cases import load_cases, wire_bytes
-from livestream.parity.comparison import differences
-from livestream.parity.deviations import LAYERS, DeviationError, excuse, load_deviations
+from livestream.parity.judging.comparison import differences
+from livestream.parity.judging.deviations import LAYERS, DeviationError, excuse, load_deviations
+from livestream.parity.judging.expectations import AS_RECORDED, recorded_cases
 
 CASES = [
     case for name in ("messages.jsonl", "frames.jsonl", "handshake.jsonl", "http.jsonl", "shipped.jsonl")
     for case in load_cases(name)
 ]
+CASES += [case for case in recorded_cases(AS_RECORDED) if case.kind == "threads"]
 BY_NAME = {(LAYERS[case.kind], case.name): case for case in CASES}
 DEVIATIONS = load_deviations()
 EXCUSED = [case for case in CASES if DEVIATIONS.of(case)]
@@ -36,12 +38,13 @@ def names(cases):
     return [case.name for case in cases]
 
 
-def test_the_excused_cases_are_the_three_habits_of_the_container():
+def test_the_excused_cases_are_three_habits_of_the_container_and_a_thread():
     assert {case.name for case in EXCUSED} == {
         "close-999-illegal", "close-1005-illegal", "close-1006-illegal", "close-1016-illegal",
         "close-2000-illegal", "close-2999-illegal", "close-1014", "close-bad-utf8",
         "utf8-invalid-byte", "utf8-truncated", "utf8-surrogate", "utf8-overlong",
         "no-connection", "post", "http-1.0", "upgrade-h2c",
+        "connect",
     }
 
 

@@ -7,15 +7,16 @@ import threading
 from contextlib import contextmanager
 
 import pytest
-from tests.parity.independent_server import independent_server, serving
 
 from livestream.parity.cases import Case, Session, load_cases, load_header, load_session
-from livestream.parity.comparison import differences
-from livestream.parity.player import (
-    Limits, NoAnswer, Target, play_all, play_case, play_handshake_case, play_http_case, play_message_case,
-    play_session, play_silence_case,
+from livestream.parity.judging.comparison import differences
+from livestream.parity.playing.player import (
+    play_all, play_case, play_each, play_handshake_case, play_http_case, play_message_case, play_silence_case,
 )
+from livestream.parity.playing.sessions import play_session
+from livestream.parity.playing.target import Limits, NoAnswer, Target
 from livestream.wire.client import WireError
+from tests.parity.independent_server import independent_server, serving
 
 MESSAGES = {case.name: case for case in load_cases("messages.jsonl")}
 FRAMES = {case.name: case for case in load_cases("frames.jsonl")}
@@ -57,10 +58,8 @@ def pong(text):
 
 
 def test_it_is_the_same_where_it_follows_the_spec(server):
-    seen = []
-    outcomes = play_all(SAME_EVERYWHERE, server, on_done=seen.append)
+    outcomes = play_all(SAME_EVERYWHERE, server)
     assert [outcome.case for outcome in outcomes] == SAME_EVERYWHERE
-    assert {id(outcome) for outcome in seen} == {id(outcome) for outcome in outcomes}
     assert [outcome.error for outcome in outcomes if outcome.error] == []
     found = {outcome.case.name: differences(outcome.case, outcome.observed) for outcome in outcomes}
     assert {name: found for name, found in found.items() if found} == {}
@@ -267,14 +266,20 @@ def test_one_bad_server_does_not_stop_the_others_cases():
 
 
 def test_playing_can_be_stopped():
-    class Enough(Exception):
-        pass
+    with mute_listener() as url:
+        outcomes = play_each(SAME_EVERYWHERE * 20, Target(url, limits=SHORT), parallel=2)
+        assert next(outcomes).observed is None
+        outcomes.close()
+    assert [thread.name for thread in threading.enumerate() if thread.name.startswith("play")] == []
 
-    def stop(outcome):
-        raise Enough
 
-    with mute_listener() as url, pytest.raises(Enough):
-        play_all(SAME_EVERYWHERE * 20, Target(url, limits=SHORT), parallel=2, on_done=stop)
+def test_a_server_that_answers_nothing_is_not_asked_everything():
+    case = MESSAGES["ping"]
+    with mute_listener() as url:
+        outcomes = play_all([case] * 200, Target(url, limits=SHORT), parallel=4)
+    unplayed = [outcome for outcome in outcomes if outcome.error.startswith("Not played: 12 cases before it")]
+    assert len(outcomes) == 200
+    assert 200 - 12 - 4 <= len(unplayed) <= 200 - 12
 
 
 def test_never_more_connections_than_asked():

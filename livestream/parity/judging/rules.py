@@ -11,6 +11,7 @@ from fnmatch import fnmatchcase
 from typing import Final, NamedTuple
 
 from livestream import contract
+from livestream.parity.cases import Case
 
 
 class Rule(NamedTuple):
@@ -65,8 +66,10 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("milliseconds", contract.PONG, "payload.timestamp", _MILLISECONDS),
     Rule("milliseconds", contract.CONNECTION_ESTABLISHED, "payload.timestamp", _MILLISECONDS),
     Rule("uuid", contract.CONNECTION_ESTABLISHED, "payload.connectionId", _UUID),
-    Rule("tps", contract.TPS_UPDATES.message_type, "payload.currentTPS", _INTEGER, 776_000, 826_000),
-    Rule("latency", contract.TPS_UPDATES.message_type, "payload.latency", _INTEGER, 40, 60),
+    Rule("tps", contract.TPS_UPDATES.message_type, "payload.currentTPS", _INTEGER,
+         contract.CURRENT_TPS.start, contract.CURRENT_TPS.stop),
+    Rule("latency", contract.TPS_UPDATES.message_type, "payload.latency", _INTEGER,
+         contract.LATENCY_MS.start, contract.LATENCY_MS.stop),
     Rule("milliseconds", _STATS, "latestBlockTimestamp", _MILLISECONDS),
     Rule("milliseconds", _STATS, "networkHealth.lastIncident", _MILLISECONDS),
     *_validator_rules(_VALIDATORS, "validators[]."),
@@ -83,14 +86,29 @@ _TYPE: Final = re.compile(r'\s*\{\s*"type"\s*:\s*"([a-z_]+)"')
 
 def masked_message(text: str, rules: Sequence[Rule] = RULES) -> str:
     """A message of the stream with its varying parts masked; its root is its type."""
+    return masked(text, message_root(text), rules)
+
+
+def message_root(text: str) -> str:
+    """The root of a message of the stream: its type, "" for what has none."""
     kind = _TYPE.match(text)
-    return masked(text, kind[1] if kind else "", rules)
+    return kind[1] if kind else ""
+
+
+def body_root(case: Case) -> str:
+    """The root of the answer to a REST request: its path."""
+    return str((case.request or {}).get("path", "")).partition("?")[0].rstrip("/")
 
 
 def masked(text: str, root: str, rules: Sequence[Rule] = RULES) -> str:
     """JSON text with what the rules name replaced by `<name>`. Text that is not JSON passes through."""
     relevant = [rule for rule in rules if fnmatchcase(root, rule.root)]
     return "".join(_mask(token, path, relevant) for token, path in tokens_with_paths(text))
+
+
+def masked_token(token: str, root: str, path: str, rules: Sequence[Rule]) -> str:
+    """The same of one value, by its place."""
+    return _mask(token, path, [rule for rule in rules if fnmatchcase(root, rule.root)])
 
 
 def _mask(token: str, path: str | None, rules: Sequence[Rule]) -> str:
@@ -105,7 +123,12 @@ def _mask(token: str, path: str | None, rules: Sequence[Rule]) -> str:
 
 
 def _in_range(token: str, rule: Rule) -> bool:
-    return token.startswith('"') or rule.low <= float(token) < rule.high
+    """Only a number has a range; a string or a word such as `true` has none."""
+    try:
+        number = float(token)
+    except ValueError:
+        return True
+    return rule.low <= number < rule.high
 
 
 def tokens_with_paths(text: str) -> Iterator[tuple[str, str | None]]:

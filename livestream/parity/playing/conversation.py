@@ -7,12 +7,14 @@ recorded only ever sets the pace, never the result.
 """
 
 import json
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from livestream import contract
 from livestream.parity.cases import Case, wire_bytes
+from livestream.parity.playing.target import STOP_LATENCY, Limits, NoAnswer, Target, Watch, unwatched
 from livestream.wire.client import Deadline, Event, Kind, WireClient, WireError
 from livestream.wire.frames import Opcode, encode_close
 
@@ -22,26 +24,6 @@ MAX_EVENTS: Final = 20_000
 
 _UPDATES_OF_CHANNEL: Final = {channel.name: channel.message_type for channel in contract.CHANNELS}
 _ENDS: Final = (Kind.EOF, Kind.RESET)
-
-
-class NoAnswer(WireError):
-    """A case could not be played: the server is silent, gone or flooding. One sentence with the URL."""
-
-
-@dataclass(frozen=True)
-class Limits:
-    """How long to wait for what, in seconds."""
-
-    #: For anything that every server must do: connect, open the stream, answer the closing ping.
-    answer: float = 5.0
-    #: For what was recorded or promised and has not come, once the closing ping was answered.
-    missing: float = 1.0
-    #: For what nobody announced, after a subscription or where nothing is recorded.
-    settle: float = 0.3
-    #: The same, when everything is as recorded.
-    grace: float = 0.05
-    #: How long a silence case listens.
-    silence: float = 3.0
 
 
 @dataclass
@@ -59,6 +41,8 @@ class Seen:
     ended: bool = False
     welcomed: bool = False
     faults: list[str] = field(default_factory=list)
+    watch: Watch = unwatched
+    stop: threading.Event = field(default_factory=threading.Event)
     _count: int = 0
 
     @property
@@ -83,6 +67,7 @@ class Seen:
             self.control.append({"opcode": event.kind.name, "payload_hex": event.payload.hex()})
 
     def _add_text(self, text: str) -> None:
+        self.watch(text)
         message = read_message(text)
         kind = message.get("type")
         if kind in contract.UPDATE_TYPES:
@@ -143,21 +128,30 @@ def is_pong(text: str) -> bool:
     return read_message(text).get("type") == contract.PONG
 
 
-def converse(case: Case, client: WireClient, limits: Limits) -> dict[str, Any]:
+def converse(case: Case, client: WireClient, target: Target) -> dict[str, Any]:
     """Plays a message or frame case on a fresh connection; the observation in the corpus's shape.
 
     NoAnswer when the stream doesn't open, or floods.
     """
-    seen = Seen(client.url)
+    seen, limits = Seen(client.url, watch=target.watch, stop=target.stop), target.limits
     _wait_for_opening(client, seen, limits)
     _try_to_send(client, b"".join(wire_bytes(step) for step in case.send))
     if case.observed.get("connection_ended"):
         # A ping into a connection that is about to end could turn its end into a reset.
         listen(client, seen, lambda: False, limits.missing)
+    elif _may_end(case):
+        listen(client, seen, lambda: bool(seen.close), limits.settle)
+        if seen.close:
+            wait_for_end(client, seen, limits)
     if not seen.ended:
         _ask_whether_it_still_answers(case, client, seen, limits)
     seen.faults += client.faults
     return seen.observed()
+
+
+def _may_end(case: Case) -> bool:
+    """Whether nothing is recorded and its frames may end the connection; a text message doesn't."""
+    return not case.observed and any("text" not in step for step in case.send)
 
 
 def _wait_for_opening(client: WireClient, seen: Seen, limits: Limits) -> None:
@@ -196,13 +190,12 @@ def _complete(case: Case, seen: Seen) -> bool:
 
 
 def listen(client: WireClient, seen: Seen, done: Callable[[], bool], seconds: float) -> None:
-    """Takes in what arrives until `done`, the connection's end, or so many seconds have passed."""
+    """Takes in what arrives until `done`, the connection's end, `stop`, or so many seconds have passed."""
     deadline = Deadline(seconds)
-    while not done() and not seen.ended:
-        event = client.receive(deadline.left)
-        if event is None:
-            return
-        seen.add(event)
+    while not (done() or seen.ended or client.exhausted or seen.stop.is_set()):
+        event = client.receive(min(deadline.left, STOP_LATENCY))
+        if event is not None:
+            seen.add(event)
         if not deadline.left:
             return
 

@@ -10,10 +10,10 @@ from itertools import zip_longest
 from typing import Any, Final, NamedTuple
 
 from livestream import contract
-from livestream.parity.cadence import session_differences
 from livestream.parity.cases import Case
-from livestream.parity.difference import NOTHING, Difference
-from livestream.parity.rules import RULES, Rule, masked, masked_message
+from livestream.parity.judging.cadence import session_differences
+from livestream.parity.judging.difference import NOTHING, Difference
+from livestream.parity.judging.rules import RULES, Rule, body_root, masked, masked_message
 
 __all__ = ["NOTHING", "RULES", "Difference", "Rule", "differences", "session_differences"]
 
@@ -42,7 +42,7 @@ def differences(case: Case, observed: dict[str, Any], rules: Sequence[Rule] = RU
         got = comparable(observed[name], context) if name in observed else NOTHING
         found += _field_differences(name, expected, got)
     if case.kind == "http" and not found:
-        found += _order_differences(observed.get("body", ""))
+        found += _order_differences(recorded.get("body", ""), observed.get("body", ""))
     return found
 
 
@@ -84,8 +84,7 @@ def _frame(frame: list[Any], context: _Context) -> list[Any]:
 
 
 def _body(value: Any, context: _Context) -> Any:
-    request = context.case.request or {}
-    path = str(request.get("path", "")).partition("?")[0].rstrip("/")
+    path = body_root(context.case)
     text = masked(value, path, context.rules)
     if path != contract.VALIDATORS_PATH:
         return text
@@ -94,11 +93,20 @@ def _body(value: Any, context: _Context) -> Any:
     return _VALIDATOR.sub(lambda _: next(names), text)
 
 
-def _order_differences(body: str) -> list[Difference]:
-    """The validators come by falling voting power (SPEC, "REST")."""
-    powers = [float(power) for power in _POWER.findall(body)]
-    falling = sorted(powers, reverse=True)
-    return [] if powers == falling else [Difference("body: order by votingPower", falling, powers)]
+def _order_differences(recorded: str, body: str) -> list[Difference]:
+    """The validators come by falling voting power (SPEC, "REST"), if they did when recorded."""
+    if not _is_falling(_powers(recorded)) or _is_falling(_powers(body)):
+        return []
+    powers = _powers(body)
+    return [Difference("body: order by votingPower", sorted(powers, reverse=True), powers)]
+
+
+def _powers(body: str) -> list[float]:
+    return [float(power) for power in _POWER.findall(body)]
+
+
+def _is_falling(powers: list[float]) -> bool:
+    return powers == sorted(powers, reverse=True)
 
 
 _COMPARABLE: Final[dict[str, Callable[[Any, _Context], Any]]] = {

@@ -6,21 +6,32 @@ that goes wrong in another way is not excused, and one that has become the same 
 
 import json
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from livestream import contract
-from livestream.parity.cases import KINDS, Case
-from livestream.parity.comparison import differences
+from livestream.parity.cases import KINDS, Case, Record
+from livestream.parity.judging.comparison import differences
+from livestream.parity.judging.habits import RECOGNISED
+from livestream.parity.judging.rules import RULES, Rule
 
-#: Which layer of the comparison the cases of a kind belong to.
+#: Which layer of the comparison the cases of a kind belong to, in the order in which reports show them.
 LAYERS: Final[Mapping[str, str]] = {
-    "message": "messages", "frame": "frames", "handshake": "handshake", "http": "http", "silence": "silence",
+    "silence": "silence", "handshake": "handshake", "frame": "frames", "message": "messages", "http": "http",
+    "session": "cadence", "statistics": "statistics", "threads": "threads", "fuzz": "fuzz",
+    "contract": "contract",
 }
 PACKAGED: Final = "deviations.toml"
+#: What `instead` may hold, by layer. A session has no fields: there it lists the places that may differ.
+_FIELDS: Final[Mapping[str, frozenset[str]]] = {
+    **{LAYERS[kind]: shape.observed for kind, shape in KINDS.items()},
+    LAYERS["session"]: frozenset(("differences",)),
+    LAYERS["statistics"]: frozenset(("open", "ended")),
+    LAYERS["threads"]: frozenset(("threads",)),
+}
 
 Entry = TypeVar("Entry")
 
@@ -39,6 +50,8 @@ class Deviation:
     reason: str
     rfc: str
     instead: Mapping[str, Any]
+    #: What it is about, as a name of habits.RECOGNISED, for cases that were made up; empty for none.
+    input: str = ""
 
     def applies_to(self, case: Case) -> bool:
         return LAYERS[case.kind] == self.layer and case.name in self.cases
@@ -46,6 +59,17 @@ class Deviation:
     def expected(self, case: Case) -> Case:
         """The case as this deviation says it comes out."""
         return replace(case, observed={**case.observed, **self.instead})
+
+    def recognises(self, case: Case) -> bool:
+        """Whether a case that was made up is about the same thing."""
+        return bool(self.input) and RECOGNISED[self.input](case)
+
+    def expected_of_generated(self, case: Case, observed: Record) -> Case:
+        """The same for a case that was made up: what was said before its odd input is said all the same."""
+        said = {
+            name: case.observed.get(name, [])[:len(observed.get(name, ()))]
+            for name in ("replies", "control") if "replies" in self.instead}
+        return replace(case, observed={**case.observed, **self.instead, **said})
 
 
 @dataclass(frozen=True)
@@ -76,16 +100,41 @@ class Deviations:
     limits: tuple[Limit, ...]
     additions: tuple[Addition, ...]
 
+    def before(self, others: "Deviations") -> "Deviations":
+        """These and those, these first."""
+        return Deviations(
+            (*self.deviations, *others.deviations),
+            (*self.limits, *others.limits),
+            (*self.additions, *others.additions),
+        )
+
     def of(self, case: Case) -> Deviation | None:
         """The deviation that names this case."""
         return next((entry for entry in self.deviations if entry.applies_to(case)), None)
 
-    def excuse(self, case: Case, observed: dict[str, Any]) -> Deviation | None:
+    def excuse(
+        self, case: Case, observed: dict[str, Any], rules: Sequence[Rule] = RULES,
+    ) -> Deviation | None:
         """The deviation that explains this observation; None when none does, or none is needed."""
-        deviation = self.of(case)
-        if deviation is None or not differences(case, observed):
+        if not differences(case, observed, rules):
             return None
-        return None if differences(deviation.expected(case), observed) else deviation
+        explaining = (
+            entry for entry in self.deviations
+            if entry.applies_to(case) and not differences(entry.expected(case), observed, rules))
+        return next(explaining, None)
+
+    def excuse_generated(self, case: Case, observed: dict[str, Any], rules: Sequence[Rule] = RULES) -> bool:
+        """Whether a deviation explains what came of a case that was made up."""
+        return any(
+            not differences(entry.expected_of_generated(case, observed), observed, rules)
+            for entry in self.deviations if entry.recognises(case))
+
+    def excuse_places(self, case: Case, places: Set[str]) -> Deviation | None:
+        """The deviation that explains a session which differs at these places; None when none does."""
+        explaining = (
+            entry for entry in self.deviations
+            if entry.applies_to(case) and places <= set(entry.instead["differences"]))
+        return next(explaining, None) if places else None
 
     def not_needed(self, case: Case, observed: dict[str, Any]) -> Deviation | None:
         """The deviation that names this case although it came out as recorded."""
@@ -134,16 +183,19 @@ def _entries(
 
 def _deviation(record: dict[str, Any]) -> Deviation:
     layer = record["layer"]
-    if layer not in LAYERS.values():
-        raise ValueError(f"the layer {layer!r} is none of {', '.join(LAYERS.values())}")
+    if layer not in _FIELDS:
+        raise ValueError(f"the layer {layer!r} is none of {', '.join(_FIELDS)}")
     instead = json.loads(record["instead"])
-    known = frozenset[str]().union(*(KINDS[kind].observed for kind in KINDS if LAYERS[kind] == layer))
+    known = _FIELDS[layer]
     if not isinstance(instead, dict) or not instead or instead.keys() - known:
         raise ValueError(f"`instead` is a JSON object with some of {', '.join(sorted(known))}")
     if not isinstance(record["cases"], list):
         raise ValueError("`cases` is a list of names")
+    about = record.get("input", "")
+    if about and about not in RECOGNISED:
+        raise ValueError(f"`input` is {about!r}, none of {', '.join(RECOGNISED)}")
     return Deviation(
-        record["name"], layer, frozenset(record["cases"]), record["reason"], record["rfc"], instead)
+        record["name"], layer, frozenset(record["cases"]), record["reason"], record["rfc"], instead, about)
 
 
 def _limit(record: dict[str, Any]) -> Limit:
