@@ -46,7 +46,7 @@ def python(tmp_path_factory):
 
 def test_it_is_the_wheel_that_runs_and_its_data_is_there(python, tmp_path):
     code = """
-import livestream, livestream.parity.cases as cases, livestream.parity.deviations as deviations
+import livestream, livestream.parity.cases as cases, livestream.parity.judging.deviations as deviations
 deviations.load_deviations()
 print(livestream.__file__, *cases.corpus_files())
 """

@@ -10,7 +10,7 @@ from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 from livestream import contract
 from livestream.parity.cases import load_cases
-from livestream.parity.rules import masked
+from livestream.parity.judging.rules import masked
 from livestream.services.blockchain import BlockchainStatsService
 from livestream.services.validators import LiveValidatorsService
 from livestream.stream.jackson import to_json

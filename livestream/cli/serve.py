@@ -1,14 +1,10 @@
-"""The command line: `livestream serve`, also `python -m livestream serve`.
-
-Every error is one line that says what to do, with exit code 2.
-"""
+"""`livestream serve`: the server, until a signal ends it."""
 
 import errno
 import logging
 import os
 import signal
 import socket
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -22,12 +18,6 @@ from livestream.settings import DEFAULTS, OPTIONS, Option, Settings, SettingsErr
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
 EVERY_INTERFACE = ("0.0.0.0", "::", "")
-
-
-@click.group()
-@click.version_option(package_name="livestream")
-def cli() -> None:
-    """A thread-faithful Python port of a Java WebSocket service, and the instruments around it."""
 
 
 def _click_type(option: Option, default: Any) -> click.ParamType[Any]:
@@ -55,7 +45,7 @@ def settings_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-@cli.command()
+@click.command()
 @settings_options
 def serve(**values: Any) -> None:
     """Serve the live stream until SIGINT (Ctrl-C) or SIGTERM."""
@@ -126,23 +116,3 @@ def _say_goodbye(console: Console, server: LiveServer) -> None:
         console.print(f"stopped; {len(left)} threads were still running", markup=False)
     else:
         console.print("stopped", markup=False)
-
-
-def main() -> None:
-    """Runs the command line; errors become one line and an exit code."""
-    try:
-        cli.main(prog_name="livestream", standalone_mode=False)
-    except click.exceptions.Exit as leave:
-        sys.exit(leave.exit_code)
-    except click.exceptions.NoArgsIsHelpError as error:
-        error.show()
-        sys.exit(2)
-    except click.ClickException as error:
-        print(f"livestream: {error.format_message()}".replace("\n", " "), file=sys.stderr)
-        sys.exit(2)
-    except (click.Abort, KeyboardInterrupt):
-        sys.exit(130)
-
-
-if __name__ == "__main__":
-    main()

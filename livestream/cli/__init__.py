@@ -1,0 +1,58 @@
+"""The command line: `livestream COMMAND`, also `python -m livestream COMMAND`.
+
+Every error is one line that says what to do, with exit code 2.
+"""
+
+import importlib
+import os
+import sys
+from typing import Final
+
+import click
+
+#: Where each command lives: it is loaded only when it is called, so no command pays for another.
+COMMANDS: Final = {
+    "serve": "livestream.cli.serve",
+    "parity": "livestream.cli.parity",
+    "record": "livestream.cli.record",
+    "asyncapi": "livestream.cli.asyncapi",
+}
+
+
+class _Commands(click.Group):
+    """A group whose commands are loaded when they are asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        module = COMMANDS.get(cmd_name)
+        if module is None:
+            return None
+        command = getattr(importlib.import_module(module), cmd_name)
+        assert isinstance(command, click.Command)
+        return command
+
+
+@click.group(cls=_Commands)
+@click.version_option(package_name="livestream")
+def cli() -> None:
+    """A thread-faithful Python port of a Java WebSocket service, and the instruments around it."""
+
+
+def main() -> None:
+    """Runs the command line; errors become one line and an exit code."""
+    try:
+        sys.exit(cli.main(prog_name="livestream", standalone_mode=False))
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        sys.exit(2)
+    except click.ClickException as error:
+        print(f"livestream: {error.format_message()}".replace("\n", " "), file=sys.stderr)
+        sys.exit(2)
+    except BrokenPipeError:
+        # Whoever read our output has gone. Nothing more can be told, and Python must not try at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(130)
