@@ -22,7 +22,12 @@ from livestream.wire.handshake import handshake_request
 CONNECT_TIMEOUT = 30.0
 #: Where the load's own processor time makes its figures doubtful, as a share of one processor.
 OWN_LIMIT = 0.85
+#: And how late its own event loop may be at p99, in milliseconds: it may have made what it saw.
+LAG_LIMIT_MS = 20.0
+#: Between two looks at that, in seconds.
+LAG_INTERVAL = 0.02
 
+_NAMES = {channel.message_type.encode(): channel.name for channel in CHANNELS}
 _INTERVALS = {channel.message_type.encode(): channel.interval_ms / 1_000 for channel in CHANNELS}
 _SUBSCRIPTIONS = b"".join(
     encode_frame(Opcode.TEXT, json.dumps({"type": SUBSCRIBE, "channel": channel.name}).encode())
@@ -38,10 +43,13 @@ class Tally:
     def __init__(self) -> None:
         self.open = False
         self.messages = 0
+        #: Bytes on the wire, frame headers included: of all messages, and of each type's updates.
         self.bytes = 0
-        self.updates = 0
+        self.update_bytes = dict.fromkeys(_INTERVALS, 0)
+        self.updates = dict.fromkeys(_INTERVALS, 0)
         #: Updates that were due and did not come, seen as gaps of more than one interval.
-        self.missed = 0
+        self.missed = dict.fromkeys(_INTERVALS, 0)
+        #: Of every tick that was due, those that did not come included.
         self.lateness_ms = array("d")
 
 
@@ -88,33 +96,32 @@ class Client(asyncio.Protocol):
         now = time.monotonic()
         tally = self._tally
         for frame in self._frames.feed(data):
+            size = len(frame.payload) + (2 if len(frame.payload) < 126 else 4)
             if tally.open:
                 tally.messages += 1
-                tally.bytes += len(frame.payload) + (2 if len(frame.payload) < 126 else 4)
+                tally.bytes += size
             message_type = frame.payload[len(_TYPE_PREFIX):frame.payload.find(b'"', len(_TYPE_PREFIX))]
             if message_type in _INTERVALS:
-                self._note_update(message_type, now)
+                self._note_update(message_type, now, size)
 
-    def _note_update(self, message_type: bytes, now: float) -> None:
+    def _note_update(self, message_type: bytes, now: float, size: int) -> None:
         last = self.last.get(message_type)
         self.last[message_type] = now
         if last is None or not self._tally.open:
             return
-        interval = _INTERVALS[message_type]
-        self._tally.updates += 1
-        self._tally.missed += _missed(now - last, interval)
-        self._tally.lateness_ms.append((now - last - interval) * 1_000)
+        tally, interval = self._tally, _INTERVALS[message_type]
+        tally.updates[message_type] += 1
+        tally.update_bytes[message_type] += size
+        tally.missed[message_type] += missed_ticks(now - last, interval)
+        tally.lateness_ms.extend(late_ticks_ms(now - last, interval))
 
-    def overdue(self, now: float) -> Iterator[float]:
-        """Lateness in ms of the updates that should have come by now and have not."""
+    def note_missing(self, now: float) -> None:
+        """Into the tally: the updates that should have come by now and have not, and how late they are."""
         for message_type, last in self.last.items():
-            late = (now - last - _INTERVALS[message_type]) * 1_000
-            if late > 0:
-                yield late
-
-    def missing(self, now: float) -> int:
-        """How many updates should have come since the last ones and have not."""
-        return sum(_missed(now - last, _INTERVALS[message_type]) for message_type, last in self.last.items())
+            gap, interval = now - last, _INTERVALS[message_type]
+            self._tally.missed[message_type] += missed_ticks(gap, interval)
+            if gap > interval:
+                self._tally.lateness_ms.extend(late_ticks_ms(gap, interval))
 
 
 async def run(url: str, clients: int, seconds: float, rate: float) -> dict[str, Any]:
@@ -130,28 +137,61 @@ async def run(url: str, clients: int, seconds: float, rate: float) -> dict[str, 
     began = time.monotonic()
     _say({"event": "window"})
     tally.open = True
-    await asyncio.sleep(seconds)
+    lags = await _watch_own_lag(began + seconds)
     tally.open = False
     ended = time.monotonic()
     _say({"event": "window"})
     own = (time.process_time() - used) / (ended - began)
-    late = sorted([*tally.lateness_ms, *(late for client in swarm for late in client.overdue(ended))])
-    missed = tally.missed + sum(client.missing(ended) for client in swarm)
     for client in swarm:
+        client.note_missing(ended)
         if client.transport is not None:
             client.transport.abort()
+    lag = _quantiles(lags)
+    found = doubts(own, lag["p99"])
+    updates, missed = sum(tally.updates.values()), sum(tally.missed.values())
+    each = (ended - began) * max(1, len(swarm))
     return {
         "clients": clients,
         "up": len(swarm),
         "failures": failures[:3],
         "connect_s": _quantiles(sorted(connect_times)),
         "messages": tally.messages,
-        "delivered": tally.updates / max(1, tally.updates + missed),
-        "bytes_per_second_and_client": tally.bytes / (ended - began) / max(1, len(swarm)),
-        "lateness_ms": _quantiles(late),
+        "delivered": updates / max(1, updates + missed),
+        "bytes_per_second_and_client": tally.bytes / each,
+        "channels": {
+            _NAMES[kind]: {
+                "updates": tally.updates[kind],
+                "missed": tally.missed[kind],
+                "bytes_per_second_and_client": tally.update_bytes[kind] / each,
+            }
+            for kind in _INTERVALS
+        },
+        "lateness_ms": _quantiles(sorted(tally.lateness_ms)),
         "own_cpu": own,
-        "valid": own < OWN_LIMIT,
+        "own_lag_ms": lag,
+        "doubts": found,
+        "valid": not found,
     }
+
+
+async def _watch_own_lag(until: float) -> list[float]:
+    """Waits until then; in ms, sorted, how late this loop woke each time."""
+    lags = [0.0]
+    while (now := time.monotonic()) < until:
+        pause = min(LAG_INTERVAL, until - now)
+        await asyncio.sleep(pause)
+        lags.append(max(0.0, (time.monotonic() - now - pause) * 1_000))
+    return sorted(lags)
+
+
+def doubts(own_cpu: float, lag_ms: float) -> list[str]:
+    """Why these figures may be the load's and not the server's, one sentence each."""
+    found = []
+    if own_cpu >= OWN_LIMIT:
+        found.append(f"The load used {own_cpu:.0%} of a processor.")
+    if lag_ms >= LAG_LIMIT_MS:
+        found.append(f"The load's own event loop was {lag_ms:.0f} ms late (p99).")
+    return found
 
 
 async def _connect(
@@ -178,9 +218,18 @@ async def _connect(
     return swarm, times, failures
 
 
-def _missed(gap: float, interval: float) -> int:
+def missed_ticks(gap: float, interval: float) -> int:
     """How many updates a gap of so many seconds swallowed; a late one is not missed."""
     return max(0, round(gap / interval) - 1)
+
+
+def late_ticks_ms(gap: float, interval: float) -> Iterator[float]:
+    """How late each tick in a gap came, in ms: a stall of five ticks is five late ones, not one.
+
+    Without the swallowed ones a server that stalls would look better than one that is always a little late.
+    """
+    for tick in range(1, missed_ticks(gap, interval) + 2):
+        yield (gap - tick * interval) * 1_000
 
 
 def _quantiles(ordered: list[float]) -> dict[str, float]:

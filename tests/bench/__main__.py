@@ -79,7 +79,7 @@ def row(result: dict[str, Any], options: list[str]) -> list[str]:
         f"{result['delivered']:.2%}", f"{late['p50']:.2f}", f"{late['p99']:.1f}", f"{late['max']:.0f}",
         f"{result['cpu_us']:.0f}", f"{result['kb']:.0f}", str(result["threads"]),
         f"{result['connect_s']['p99'] * 1000:.0f}",
-        f"{result['own_cpu']:.0%}" + ("" if result["valid"] else " (load was the bottleneck: invalid)"),
+        f"{result['own_cpu']:.0%}" + ("" if result["valid"] else " invalid: " + " ".join(result["doubts"])),
     ]
 
 

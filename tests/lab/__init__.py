@@ -1,0 +1,87 @@
+"""A child process that does what a test tells it to, and says itself what it has done."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+#: Reads one command with a number per line, answers with one line of JSON.
+PROGRAM = """
+import json, os, resource, sys, threading, time
+
+gate = threading.Event()
+kept = []
+
+def nap(times):
+    for _ in range(times):
+        gate.wait(0.0001)
+    napped.release()
+    gate.wait()
+
+def threads(number):
+    for _ in range(number):
+        threading.Thread(target=gate.wait, daemon=True).start()
+    return threading.active_count()
+
+def naps(number):
+    global napped
+    napped = threading.Semaphore(0)
+    for _ in range(4):
+        threading.Thread(target=nap, args=(number,), daemon=True).start()
+    for _ in range(4):
+        napped.acquire()
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return [used.ru_nvcsw, used.ru_nivcsw]
+
+def descriptors(number):
+    kept.extend(os.open("/dev/null", os.O_RDONLY) for _ in range(number))
+    return len(kept)
+
+def memory(number):
+    kept.append(b"x" * number)
+
+def burn(milliseconds):
+    began = time.process_time()
+    while time.process_time() - began < milliseconds / 1000:
+        pass
+    return time.process_time() - began
+
+def end_threads(number):
+    gate.set()
+
+for line in sys.stdin:
+    name, number = line.split()
+    print(json.dumps(globals()[name](int(number))), flush=True)
+"""
+
+
+class Child:
+    """The running program. `do` returns once it is done, with what it said of it."""
+
+    def __init__(self, program=PROGRAM, *arguments, **options):
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", program, *arguments],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, **options,
+        )
+        self.pid = self.process.pid
+
+    def do(self, name, number=0):
+        print(name, number, file=self.process.stdin, flush=True)
+        return self.read()
+
+    def read(self):
+        return json.loads(self.process.stdout.readline())
+
+    def end(self):
+        self.process.kill()
+        self.process.communicate()
+
+
+@contextmanager
+def child(*arguments, **options) -> Iterator[Child]:
+    running = Child(*arguments, **options)
+    try:
+        yield running
+    finally:
+        running.end()
