@@ -85,14 +85,16 @@ def parity(ctx: click.Context, /, **options: Any) -> None:
     _check(ctx, options)
     if options["seed"] is None:
         options["seed"] = random.randrange(2**32)
-    report, finished = _run(_plan(options), _command(ctx, options["seed"]))
+    report = _run(_plan(options), _command(ctx, options["seed"]))
+    if not report.results:
+        raise click.UsageError(f"nothing was compared: {'; '.join(report.notes) or 'see --only and --case'}")
     # Files first: whoever reads the terminal may close it in the middle.
     _write_reports(report, options)
     kept = _keep_findings(report, options["append"])
     print_report(report, Console(highlight=False))
     for line in kept:
         click.echo(line)
-    if not finished:
+    if not report.finished:
         raise KeyboardInterrupt
     ctx.exit(1 if report.verdict.fails else 0)
 
@@ -106,6 +108,8 @@ def _check(ctx: click.Context, options: dict[str, Any]) -> None:
     for name in ("seed", "append", "generate"):
         if options[name] not in (None, ()) and not options["fuzz"]:
             raise click.UsageError(f"--{name} needs --fuzz: a number of inputs to generate")
+    if options["pid"] is not None and options["pid"] == options["against_pid"]:
+        raise click.UsageError("--pid and --against-pid are one process: name two")
     chosen = ctx.get_parameter_source("profile") is not click.core.ParameterSource.DEFAULT
     if chosen and (options["against"] or options["corpus"]):
         raise click.UsageError("--profile is about the packaged corpus: leave out --against and --corpus")
@@ -164,8 +168,8 @@ def _words(option: click.Option, value: Any) -> list[str]:
     return [word for one in values for word in (option.opts[0], str(one))]
 
 
-def _run(plan: Plan, command: str) -> tuple[Report, bool]:
-    """Plays the plan; Ctrl-C ends it and keeps what is finished. The report, and whether it is whole."""
+def _run(plan: Plan, command: str) -> Report:
+    """Plays the plan; Ctrl-C ends it and keeps what is finished."""
     start, started = time.monotonic(), datetime.now(UTC).isoformat(timespec="seconds")
     try:
         comparison = Comparison(plan)
@@ -176,7 +180,7 @@ def _run(plan: Plan, command: str) -> tuple[Report, bool]:
         comparison.notes.append(f"stopped after {len(comparison.results)} of {comparison.total} cases")
     return Report(
         plan.subject.url, plan.described(), comparison.results_in_order(), tuple(comparison.notes),
-        time.monotonic() - start, started, command), finished
+        time.monotonic() - start, started, finished, command)
 
 
 def _play(comparison: Comparison) -> bool:

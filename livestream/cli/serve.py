@@ -85,8 +85,8 @@ def _listen(settings: Settings) -> LiveServer:
 
 def _reason(error: OSError) -> str:
     """Why, without the address; a name that can't be resolved has numbers of its own."""
-    if isinstance(error, socket.gaierror) or error.errno is None:
-        return error.strerror or str(error)
+    if isinstance(error, socket.gaierror) or error.errno is None or error.errno < 0:
+        return (error.strerror or str(error)).partition(" (while")[0]
     return os.strerror(error.errno)
 
 

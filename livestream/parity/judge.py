@@ -1,7 +1,7 @@
 """From an observation to a verdict."""
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from livestream.parity.cases import Case, Record, Session, load_session
 from livestream.parity.judging.cadence import session_differences
@@ -15,6 +15,9 @@ from livestream.parity.judging.model import expected_session
 from livestream.parity.judging.twin import NO_NOISE, Noise
 from livestream.parity.judging.verdict import Result, Verdict
 from livestream.parity.plan import Plan
+
+#: Why a difference doesn't count where a twin is at hand.
+NOISE: Final = "noise: the reference and its twin differ there from each other as well."
 
 
 class Judge:
@@ -32,10 +35,12 @@ class Judge:
 
     def case(self, case: Case, observed: dict[str, Any], seconds: float = 0.0) -> Result:
         """The verdict on one case; `case.observed` is what was expected."""
-        found = self._noise.without(name_of(case), differences(case, observed, self.rules))
+        found = differences(case, observed, self.rules)
         if not found:
             return Result(case, Verdict.SAME, observed, seconds=seconds)
         result = Result(case, Verdict.DIFFERENT, observed, tuple(found), seconds=seconds)
+        if not self._noise.without(name_of(case), found):
+            return replace(result, verdict=Verdict.EXPLAINED, reason=NOISE)
         deviation = self._plan.deviations.excuse(case, observed, self.rules)
         if deviation is not None:
             return _explained(result, deviation)
@@ -44,11 +49,13 @@ class Judge:
     def session(self, recorded: Session, played: Session, seconds: float = 0.0) -> Result:
         """The verdict on one session."""
         case = session_case(recorded)
-        found = self._noise.without(name_of(case), session_differences(recorded, played, self.rules))
+        found = session_differences(recorded, played, self.rules)
         observed = _figures(played)
         if not found:
             return Result(case, Verdict.SAME, observed, seconds=seconds)
         result = Result(case, Verdict.DIFFERENT, observed, tuple(found), seconds=seconds)
+        if not self._noise.without(name_of(case), found):
+            return replace(result, verdict=Verdict.EXPLAINED, reason=NOISE)
         deviation = self._plan.deviations.excuse_places(case, {difference.where for difference in found})
         if deviation is not None:
             return _explained(result, deviation)

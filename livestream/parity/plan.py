@@ -1,5 +1,6 @@
 """What a comparison is to do: which server, judged by what, in which cases."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,8 @@ from livestream.parity.playing.target import Target
 
 #: Connections at once, sessions apart.
 PARALLEL: Final = 8
+#: The layer that judges the messages of all others.
+CONTRACT: Final = LAYERS["contract"]
 #: The layer of what was generated, and its only case when no disagreement was found.
 FUZZ: Final = "fuzz"
 EXAMPLES: Final = "examples"
@@ -25,7 +28,7 @@ GENERATED: Final = ("messages", "frames", "conversations")
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything that `run.compare` needs to know. Without `reference` the corpus judges."""
+    """Everything that `run.Comparison` needs to know. Without `reference` the corpus judges."""
 
     subject: Target
     reference: Target | None = None
@@ -57,6 +60,7 @@ class Plan:
     def cases(self) -> list[Case]:
         """All cases but sessions. CorpusError when a file can't be used, or a name fits nothing."""
         found = [case for file in _case_files(self.corpus) for case in load_cases(file)]
+        _require_distinct((LAYERS[case.kind], case.name) for case in found)
         cases = found if self.corpus else expected_cases(self.faults)
         return [case for case in cases if self.wants(LAYERS[case.kind], case.name)]
 
@@ -65,6 +69,7 @@ class Plan:
         if MUTE in self.faults and not self.corpus:
             return []
         sessions = [load_session(file) for file in _session_files(self.corpus)]
+        _require_distinct((LAYERS["session"], session.name) for session in sessions)
         return [
             expected_session(session, self.faults)
             for session in sessions if self.wants(LAYERS["session"], session.name)
@@ -89,8 +94,15 @@ def corpus_paths(paths: Iterable[Path]) -> tuple[Path, ...]:
         if not files:
             raise CorpusError(f"{path} holds no corpus file (*{SUFFIX}).")
         # Whole paths: a bare name could mean one of the package's own files.
-        found += [file.absolute() for file in files]
+        found += [file.absolute() for file in files if file.absolute() not in found]
     return tuple(found)
+
+
+def _require_distinct(names: Iterable[tuple[str, str]]) -> None:
+    """CorpusError for a name that two files have: results are told apart by it."""
+    for (layer, name), count in Counter(names).items():
+        if count > 1:
+            raise CorpusError(f"There are {count} cases {layer}/{name}: choose one of the files.")
 
 
 def _is_session(file: str | Path) -> bool:

@@ -15,11 +15,11 @@ from livestream.parity.contractlog import ContractLog
 from livestream.parity.judge import Judge, name_of, session_case
 from livestream.parity.judging.expectations import OPENING
 from livestream.parity.judging.verdict import Result, Verdict
-from livestream.parity.plan import EXAMPLES, FUZZ, Plan
+from livestream.parity.plan import CONTRACT, EXAMPLES, FUZZ, Plan
 from livestream.parity.playing.player import Outcome, play_all, play_each
 from livestream.parity.playing.stats import play_statistics_case, read_statistics
 from livestream.parity.playing.target import Target
-from livestream.parity.playing.threads import play_thread_cases
+from livestream.parity.playing.threads import count_threads, play_thread_cases
 from livestream.wire.client import WireError
 
 #: What can't be played with a server that sends nothing.
@@ -65,7 +65,12 @@ class Comparison:
         #: How many cases are to be done, those to be generated included.
         self.total = len(self._order) + self._examples
         if not self.total:
-            raise CannotRun("No case fits this choice: see --only and --case.")
+            raise CannotRun(self._why_nothing())
+
+    def _why_nothing(self) -> str:
+        if self._plan.only == {CONTRACT}:
+            return "The contract is judged by the messages of other layers: choose one of them too."
+        return self.notes[0] if self.notes else "No case fits this choice: see --only and --case."
 
     def run(self, on_done: OnDone = _unheard) -> None:
         """Everything that was planned, into `results`. CannotRun when a server can't be reached."""
@@ -97,6 +102,12 @@ class Comparison:
                     target.reach(needs_stream)
             except WireError as error:
                 raise CannotRun(str(error)) from error
+        try:
+            for pid in (plan.pid, plan.reference_pid):
+                if pid is not None:
+                    count_threads(pid)
+        except WireError as error:
+            raise CannotRun(str(error)) from error
 
     def _leave_threads_out(self) -> None:
         """Threads need a process, and two of them when two servers are compared."""
@@ -120,7 +131,11 @@ class Comparison:
             return
         wanted = [case for case in self._cases if case.kind not in ALONE]
         self._answers = ask_reference(self._plan, wanted, self._sessions)
-        self._judge = Judge(self._plan, self._answers.noise)
+        noise = self._answers.noise
+        self._judge = Judge(self._plan, noise)
+        if self._plan.twin is not None:
+            learned = f"values at {len(noise.rules)} places, {len(noise.places)} whole differences"
+            self.notes.append(f"noise learned from the twin: {learned}")
         self._cases = [*self._answers.cases, *(case for case in self._cases if case.kind in ALONE)]
         for case, error in self._answers.unanswered:
             yield self._judge.silent(case, error)
@@ -173,12 +188,12 @@ class Comparison:
         """One connection after the other: the numbers are those of the whole server."""
         plan = self._plan
         cases = [case for case in self._cases if case.kind == "statistics"]
-        for target in [target for target in (plan.reference, plan.subject) if target and cases]:
-            if not _has_statistics(target):
-                # The original has none either (SPEC, "Life of a connection", 9), so this is no difference.
-                self.notes.append(f"statistics were not compared: {target.url} serves none at "
-                                  f"{contract.WEBSOCKET_STATS_PATH}")
-                return
+        judge = plan.reference or plan.subject
+        if cases and not _has_statistics(judge):
+            # The original has none either (SPEC, "Life of a connection", 9), so this is no difference.
+            self.notes.append(f"statistics were not compared: {judge.url} serves none at "
+                              f"{contract.WEBSOCKET_STATS_PATH}")
+            return
         for case in cases:
             yield self._statistics_of(case)
 
@@ -242,8 +257,10 @@ class Comparison:
 
     def _all_messages(self) -> Iterator[Result]:
         """What can only be said in the end: whether every message was valid."""
-        result = self._contract.result()
-        if result is not None and self._plan.wants(result.layer, result.case.name):
+        plan, result = self._plan, self._contract.result()
+        # Another server's messages may have another form, which is then that one's contract.
+        judged_by_it = CONTRACT in plan.only or not (plan.reference or plan.corpus)
+        if result is not None and judged_by_it and plan.wants(result.layer, result.case.name):
             yield result
 
 

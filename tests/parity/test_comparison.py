@@ -1,6 +1,7 @@
 """What counts as the same: every recorded case is the same as itself, and each small change is found."""
 
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -260,7 +261,12 @@ def drop(contains, after=0.0, before=99.0):
 
 
 def slower(factor):
-    return lambda step: replace(step, at=round(step.at * factor, 3))
+    """The server's clock runs as ever; it is the server that is slower."""
+    def edit(step):
+        late = round(step.at * (factor - 1) * 1000)
+        text = step.text and re.sub(r"\d{13}", lambda stamp: str(int(stamp[0]) + late), step.text)
+        return replace(step, at=round(step.at * factor, 3), text=text)
+    return edit
 
 
 def late_first_updates(step):
@@ -274,6 +280,10 @@ def is_tps(step):
 def jittered(step):
     """Every third update 80 ms late: the mean stays, the distribution doesn't."""
     return replace(step, at=round(step.at + 0.08, 3)) if is_tps(step) and int(step.at) % 3 == 1 else step
+
+
+def frozen(step):
+    return replace(step, text=re.sub(r"\d{13}", "1795423078888", step.text)) if is_tps(step) else step
 
 
 def back_in_time(step):
@@ -308,12 +318,21 @@ def misspelt(step):
     (slower(1.05), {f"{kind}: {figure} interval" for figure in ("mean", "median") for kind in (
         "tps_update", "block_update", "network_update", "validator_update")}),
     (jittered, {"tps_update: interval spread"}),
+    (frozen, {"tps_update: clock"}),
     (back_in_time, {"tps_update: order"}),
     (padded, {"tps_update: bytes per second", "update"}),
     (slower(1.005), set()),
 ])
 def test_what_changes_a_session_is_found(edit, expected):
     assert wheres("all-channels", edit) == expected
+
+
+def test_a_late_reply_is_found():
+    def late(step):
+        return replace(step, at=step.at + 0.2) if '"pong"' in (step.text or "") else step
+
+    pongs = [2, 8]  # Of all replies these are the two pongs, the welcome being the first.
+    assert wheres("mixed", late) == {f"reply {number - 1}: delay" for number in pongs}
 
 
 def test_an_update_before_its_confirmation_is_found():

@@ -234,15 +234,16 @@ def test_every_ending_of_spec_is_played():
 
 @pytest.mark.parametrize("profile, threads", [
     # The first channel's thread, one more for each subscribe, none stopped, all awake within an interval.
-    ("original", [0, 1, 1, 1, 0, 0, -3]),
-    ("shipped", [0, 0, 0, 0, 0, 0, 0]),
+    ("original", [0, 1, 1, 1, 0, 0, -3, 0]),
+    ("shipped", [0, 0, 0, 0, 0, 0, 0, 0]),
     # One for each channel; the unsubscribed one ends at once, the other with the connection.
-    ("corrected", [0, 1, 1, 0, -1, -1, 0]),
+    ("corrected", [0, 1, 1, 0, -1, -1, 0, 0]),
 ])
 def test_the_threads_of_each_stage(profile, threads):
     cases = [case for case in expected_cases(PROFILES[profile]) if case.kind == "threads"]
     assert [case.name for case in cases] == STAGE_NAMES == [
-        "connect", "open", "subscribe", "subscribe again", "unsubscribe", "close", "one interval after close"]
+        "connect", "open", "subscribe", "subscribe again", "unsubscribe", "close", "one interval after close",
+        "one interval after a reset"]
     assert [case.observed for case in cases] == [{"threads": count} for count in threads]
 
 

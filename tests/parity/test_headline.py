@@ -86,7 +86,7 @@ def test_a_long_value_is_cut():
 
 def test_a_case_without_an_answer_tells_what_happened():
     words = headline(report(unanswered("ping", "It sent nothing.")))
-    assert words == "no answer: messages/ping: It sent nothing."
+    assert words == "no answer: messages/ping: It sent nothing"
 
 
 @pytest.mark.parametrize("where", [("replies[0]", "close", "faults"), ("faults", "replies[0]"),

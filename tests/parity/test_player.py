@@ -149,6 +149,21 @@ def test_an_update_before_its_confirmation_is_a_fault():
     assert any(difference.where == "faults" for difference in differences(MESSAGES["type-missing"], observed))
 
 
+def test_a_reply_that_a_later_pong_overtook_is_a_fault():
+    def answers_late(connection):
+        welcomes(connection)
+        connection.recv()
+        connection.recv()
+        connection.send('{"type":"pong"}')
+        connection.send('{"type":"error"}')
+        connection.recv()
+
+    with serving(answers_late) as url:
+        observed = play_message_case(MESSAGES["sub-none"], Target(url))
+    assert observed["replies"] == ['{"type":"error"}']
+    assert observed["faults"] == ["a reply came after the pong of a later ping"]
+
+
 # --- servers that misbehave: a sentence, in time
 
 

@@ -16,7 +16,7 @@ from livestream.parity.judging.figures import (
     INTERVALS, ChannelFigures, Run, first_updates, frame_bytes, received, runs, session_figures, started_type,
     update_times, updates,
 )
-from livestream.parity.judging.rules import RULES, Rule, masked_message
+from livestream.parity.judging.rules import RULES, Rule, masked_message, message_root
 from livestream.parity.playing.conversation import read_message
 
 #: How many updates of a type a window may have more or less: its borders fall somewhere.
@@ -31,6 +31,8 @@ LATENESS: Final = 0.02
 SPREAD_TOLERANCE: Final = 0.05
 #: How far the timestamps of a channel may go back, in milliseconds: its threads overtake each other.
 ORDER_TOLERANCE: Final = 100
+#: How far the span of a channel's timestamps may be from the time that passed, in milliseconds.
+CLOCK_TOLERANCE: Final = 500
 #: How far the bytes per second may be from the recorded ones, besides one update more or less.
 BYTES_TOLERANCE: Final = 0.02
 
@@ -44,6 +46,8 @@ def session_differences(
         *_content_differences(recorded, played, rules),
         *_first_update_differences(recorded, played),
         *_order_differences(played),
+        *_clock_differences(recorded, played),
+        *_promptness_differences(recorded, played),
         *_pace_differences(recorded, played),
     ]
 
@@ -77,8 +81,10 @@ def _said(step: SessionStep, rules: Sequence[Rule]) -> str:
 def _content_differences(recorded: Session, played: Session, rules: Sequence[Rule]) -> list[Difference]:
     """The updates of a type look all alike, once their varying parts are masked."""
     expected, got = _forms(recorded, rules), _forms(played, rules)
-    wrong = sorted(got - expected)
-    return [Difference("update", " or ".join(sorted(expected)), form) for form in wrong]
+    wrong = [Difference("update", " or ".join(sorted(expected)), form) for form in sorted(got - expected)]
+    # A type that never came is a matter of its count.
+    missing = [form for form in sorted(expected - got) if message_root(form) in update_times(played)]
+    return [*wrong, *(Difference("update", form, NOTHING) for form in missing if not wrong)]
 
 
 def _forms(session: Session, rules: Sequence[Rule]) -> set[str]:
@@ -111,15 +117,55 @@ def _unasked_differences(played: Session) -> Iterator[Difference]:
 
 def _order_differences(played: Session) -> Iterator[Difference]:
     """The updates of a channel come in the order of their timestamps."""
-    stamps: dict[str, list[int]] = {}
-    for step, kind in updates(played):
-        stamp = read_message(step.text or "").get("timestamp")
-        if isinstance(stamp, int):
-            stamps.setdefault(kind, []).append(stamp)
-    for kind, values in stamps.items():
-        for earlier, later in pairwise(values):
+    for kind, moments in _moments(played).items():
+        for (_, earlier), (_, later) in pairwise(moments):
             if later < earlier - ORDER_TOLERANCE:
                 yield Difference(f"{kind}: order", f"a timestamp after {earlier}", str(later))
+
+
+def _moments(session: Session) -> dict[str, list[tuple[float, int]]]:
+    """Of each channel's updates: when they came, in seconds, and their timestamps, in milliseconds."""
+    moments: dict[str, list[tuple[float, int]]] = {}
+    for step, kind in updates(session):
+        stamp = read_message(step.text or "").get("timestamp")
+        if isinstance(stamp, int):
+            moments.setdefault(kind, []).append((step.at, stamp))
+    return moments
+
+
+def _clock_differences(recorded: Session, played: Session) -> Iterator[Difference]:
+    """The server's clock runs as ours does, where it did when recorded."""
+    expected, got = _clock_errors(recorded), _clock_errors(played)
+    for kind in sorted(expected.keys() & got.keys()):
+        if expected[kind] <= CLOCK_TOLERANCE < got[kind]:
+            told = f"{got[kind] / 1000:.1f} s off by the end"
+            yield Difference(f"{kind}: clock", "timestamps as time passes", told)
+
+
+def _clock_errors(session: Session) -> dict[str, float]:
+    """How far the timestamps' span is from the time that passed, in milliseconds."""
+    return {
+        kind: abs((moments[-1][1] - moments[0][1]) - (moments[-1][0] - moments[0][0]) * 1000)
+        for kind, moments in _moments(session).items()
+    }
+
+
+def _promptness_differences(recorded: Session, played: Session) -> Iterator[Difference]:
+    """A reply comes at once, where it did when recorded."""
+    for number, (expected, got) in enumerate(zip(_reply_waits(recorded), _reply_waits(played))):
+        if _is_prompt(expected) and not _is_prompt(got):
+            limit = f"within {FIRST_UPDATE_LIMIT:g} s"
+            yield Difference(f"reply {number}: delay", limit, f"after {got:.3f} s")
+
+
+def _reply_waits(session: Session) -> Iterator[float]:
+    """How long after the last thing that was sent each reply came; the welcome answers the handshake."""
+    sent = 0.0
+    for step in session.steps:
+        if step.dir == "send":
+            sent = step.at
+        elif step.text and read_message(step.text).get("type") not in contract.UPDATE_TYPES:
+            yield step.at - sent
 
 
 def _pace_differences(recorded: Session, played: Session) -> Iterator[Difference]:

@@ -141,11 +141,6 @@ class Deviations:
         return None if differences(case, observed) else self.of(case)
 
 
-def excuse(case: Case, observed: dict[str, Any], deviations: Deviations | None = None) -> Deviation | None:
-    """The deviation that explains an observation, from the packaged file unless told otherwise."""
-    return (deviations or load_deviations()).excuse(case, observed)
-
-
 def load_deviations(path: str | Path | None = None) -> Deviations:
     """The packaged file, or a user's. DeviationError names the file and the entry that can't be used."""
     source = files("livestream.parity") / PACKAGED if path is None else Path(path)

@@ -177,6 +177,7 @@ def _threads(case: Case, faults: Faults) -> Record:
         "unsubscribe": 0 if stays else -subscribed,
         "close": 0 if asleep else -left,
         "one interval after close": -left if asleep else 0,
+        "one interval after a reset": 0,
     }
     return {"threads": changes[case.name] if speaks else 0}
 

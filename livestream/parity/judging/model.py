@@ -5,6 +5,7 @@ received is made from it. Texts of updates, the welcome and the end are the reco
 """
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ from livestream.parity.playing.conversation import read_message
 
 #: A reply comes this long after its request, and an update this long after its confirmation, in seconds.
 REPLY_DELAY: Final = 0.002
+_TIMESTAMP: Final = re.compile(r'"timestamp":\d+\}$')
 _CHANNELS: Final = {channel.name: channel for channel in contract.CHANNELS}
 
 
@@ -110,7 +112,7 @@ class _Model:
         interval = self._interval(channel)
         at = since
         while at < until:
-            self._steps.append(SessionStep(round(at, 3), "recv", text=text))
+            self._steps.append(SessionStep(round(at, 3), "recv", text=_stamped(text or "", at)))
             at += interval
 
     def _updates(self, channel: contract.ChannelContract) -> Iterator[SessionStep]:
@@ -124,3 +126,8 @@ class _Model:
         if "sleeps_a_fixed_delay" not in self._faults:
             return nominal
         return mean_interval(runs([step.at for step in self._updates(channel)], nominal)) or nominal
+
+
+def _stamped(text: str, at: float) -> str:
+    """An update as it is sent so many seconds after the handshake."""
+    return _TIMESTAMP.sub(f'"timestamp":{SAMPLE_TIME + round(at * 1000)}}}', text)

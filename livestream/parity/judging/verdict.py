@@ -83,6 +83,8 @@ class Report:
     seconds: float = 0.0
     #: When the run began, as ISO 8601 in UTC.
     started: str = ""
+    #: False when Ctrl-C ended it.
+    finished: bool = True
     #: What repeats the run, without the choice of cases: `livestream parity URL …`.
     command: str = ""
 
@@ -107,5 +109,7 @@ class Report:
 
     def replay(self, result: Result) -> str:
         """The command that plays just this case again."""
+        if result.layer == LAYERS["contract"]:
+            return self.command
         chosen = "--only fuzz" if result.layer == LAYERS["fuzz"] else f"--case {shlex.quote(result.name)}"
         return f"{self.command} {chosen}"

@@ -94,10 +94,13 @@ class Seen:
 
     def observed(self) -> dict[str, Any]:
         """The observation in the corpus's shape; `faults` is added only where the server broke a rule."""
-        replies = list(self.replies)
+        replies, faults_seen = list(self.replies), list(self.faults)
         if self.pongs and not self.ended:
-            del replies[_last_pong(replies)]
-        faults = {"faults": self.faults} if self.faults else {}
+            closing = _last_pong(replies)
+            if closing < len(replies) - 1:
+                faults_seen.append("a reply came after the pong of a later ping")
+            del replies[closing]
+        faults = {"faults": faults_seen} if faults_seen else {}
         return {
             "replies": replies,
             "updates_started": sorted(self.updates - {contract.INITIAL_CHANNEL.message_type}),

@@ -75,6 +75,15 @@ class _Group:
         for client in self.clients:
             client.close(timeout=self._target.limits.answer)
 
+    def reset(self) -> None:
+        """A whole life more, which ends by a TCP reset: nothing of it may stay."""
+        self.clients.clear()
+        self.connect()
+        self.open()
+        for client in self.clients:
+            client.receive(self._target.limits.missing)
+            client.abort()
+
 
 STAGES: Final = (
     Stage("connect", _Group.connect),
@@ -84,6 +93,7 @@ STAGES: Final = (
     Stage("unsubscribe", lambda group: group.say(contract.UNSUBSCRIBE)),
     Stage("close", _Group.close, seconds=0.0),
     Stage("one interval after close", lambda group: None, seconds=_LONGEST_INTERVAL + 1.0),
+    Stage("one interval after a reset", _Group.reset, seconds=_FIRST_INTERVAL + 1.0),
 )
 
 

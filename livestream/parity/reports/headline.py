@@ -33,6 +33,10 @@ def headline(report: Report) -> str:
     """The first line of a report."""
     if not report.results:
         return "nothing was compared"
+    return _headline(report) + ("" if report.finished else "; stopped before its end")
+
+
+def _headline(report: Report) -> str:
     found = groups(report)
     if not found:
         explained = len(report.of(Verdict.EXPLAINED))
@@ -50,7 +54,7 @@ def counted(cases: int) -> str:
 
 def _told(result: Result) -> str:
     if result.verdict is Verdict.NO_ANSWER:
-        return result.reason
+        return result.reason.rstrip(".")
     # A broken rule of RFC 6455 tells more than what came of it.
     faults = [one for one in result.differences if one.where.startswith("faults")]
     difference = (faults or result.differences)[0]

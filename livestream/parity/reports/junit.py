@@ -38,6 +38,8 @@ def _suite(report: Report, layer: str) -> TestSuite:
     suite = TestSuite(f"{_SUITES}.{layer}")
     suite.add_property("subject", visible(report.subject))
     suite.add_property("reference", visible(report.reference))
+    for note in report.notes:
+        suite.add_property("note", visible(note))
     suite.add_testcases([_test(report, result) for result in report.results if result.layer == layer])
     return suite
 
