@@ -15,12 +15,13 @@ from livestream import contract
 from livestream.services.blockchain import BlockchainStatsService
 from livestream.services.validators import LiveValidatorsService
 from livestream.settings import Settings
-from livestream.stream.broadcast import ThreadBroadcaster
+from livestream.stream.broadcast import Broadcaster
 from livestream.stream.channels import SimulatedSource, live_channels
 from livestream.stream.endpoint import LiveStreamWebSocket
 from livestream.stream.jackson import to_json
 from livestream.stream.messages import SystemClock
 from livestream.stream.registry import Registry
+from livestream.stream.shared import BROADCASTERS
 from livestream.transport.container import Sock, run_endpoint
 from livestream.transport.http import HttpServer
 from livestream.transport.machine import client_ceiling, prepare_process, require_room_for_a_thread
@@ -46,7 +47,7 @@ class Parts(NamedTuple):
 
     endpoint: LiveStreamWebSocket
     registry: Registry
-    broadcaster: ThreadBroadcaster
+    broadcaster: Broadcaster
     validators: LiveValidatorsService
 
 
@@ -60,7 +61,7 @@ def create_app(settings: Settings = Settings()) -> Flask:
     random = Random()
     validators = LiveValidatorsService(random, time.time_ns, settings.time_scale)
     registry = Registry()
-    broadcaster = ThreadBroadcaster(
+    broadcaster = BROADCASTERS[settings.broadcaster](
         clock, settings.profile.sleeps_a_fixed_delay, require_room=require_room_for_a_thread
     )
     endpoint = LiveStreamWebSocket(

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from livestream import contract
 from livestream.stream.profiles import ORIGINAL, PROFILES, Profile
+from livestream.stream.shared import BROADCASTERS
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
@@ -65,6 +66,12 @@ class Settings:
         "Bytes of one message, all its fragments together; a longer one is closed with 1009.",
         least=1,
         most=2**31 - 1,
+    )
+    broadcaster: str = _option(
+        "threads",
+        "Who sends the updates, for experiments: a thread per channel per client as in the original, "
+        "a pool of threads for all, or one ticker thread per channel.",
+        choices=tuple(BROADCASTERS),
     )
     switch_interval: float = _option(
         0.3,

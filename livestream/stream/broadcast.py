@@ -1,15 +1,15 @@
-"""One daemon thread per channel per client: how the original broadcasts.
+"""What a subscription does, and one daemon thread for each: how the original broadcasts.
 
 Source: SPEC, "Messages" (first update at once, then the interval) and DESIGN,
-"Threads" (names).
+"Threads" (names). `shared` serves the same subscriptions with fewer threads.
 """
 
 import logging
 import signal
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from math import ceil
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 from livestream.stream.channels import Channel
 from livestream.stream.messages import Clock, envelope
@@ -19,6 +19,32 @@ log = logging.getLogger(__name__)
 
 #: What ends a channel thread's sleep.
 WAKE_SIGNALS = (signal.SIGURG,)
+
+
+class Joinable(Protocol):
+    """What may still be sending after a stop: a thread, or a subscription that others serve."""
+
+    def join(self, timeout: float) -> None:
+        """Waits until it sends no more, `timeout` seconds at most."""
+
+
+class Broadcaster(Protocol):
+    """What the endpoint and the server ask of a broadcaster."""
+
+    def start(self, connection: Connection, channel: Channel) -> None:
+        """Starts sending updates, the first at once.
+
+        Raises RuntimeError when the system refuses a thread; nothing is left behind then.
+        """
+
+    def count(self, connection: Connection, channel_name: str | None = None) -> int:
+        """How many subscriptions of this client run, in all or of one channel; stopped ones don't count."""
+
+    def stop(self, connection: Connection, channel_name: str | None = None) -> Sequence[Joinable]:
+        """Ends the client's subscriptions, in all or of one channel; never waits for a send."""
+
+    def stop_everything(self) -> list[threading.Thread]:
+        """Ends every subscription of every client; returns the threads, for joining."""
 
 
 class Sleeper(Protocol):
@@ -73,12 +99,55 @@ class SignalSleeper:
                 signal.pthread_kill(self._asleep, signal.SIGURG)
 
 
-class Broadcast:
-    """One channel of one client while it runs."""
+class Subscription:
+    """One channel of one client while it runs: what it sends, and when."""
 
-    __slots__ = (
-        "connection", "channel", "number", "thread", "stopped", "_clock", "_fixed_delay", "_sleeper", "_due",
-    )
+    __slots__ = ("connection", "channel", "stopped", "_clock", "_fixed_delay", "_due")
+
+    def __init__(self, connection: Connection, channel: Channel, clock: Clock, fixed_delay: bool) -> None:
+        self.connection = connection
+        self.channel = channel
+        #: It sends no update any more, but for one that it is just sending.
+        self.stopped = False
+        self._clock = clock
+        self._fixed_delay = fixed_delay
+        self._due = clock.monotonic()
+
+    def send_update(self) -> bool:
+        """Sends one update; False when the session is closed or the connection lost.
+
+        Raises what the source raises. A lost connection is the handler thread's to report.
+        """
+        session = self.connection.session
+        if not session.is_open:
+            return False
+        channel = self.channel
+        update = envelope(channel.message_type, channel.payload(), self._clock.now_ms())
+        try:
+            session.send_text(update)
+        except OSError:
+            return False
+        return True
+
+    def delay(self, now: float) -> float:
+        """Seconds from `now` until the next update; called once after each.
+
+        A fixed delay lets lateness add up, as the original does. A fixed rate
+        keeps to the grid of the first update and skips ticks that are past.
+        """
+        interval = self.channel.interval
+        if self._fixed_delay:
+            return interval
+        self._due += interval
+        if self._due < now:
+            self._due += ceil((now - self._due) / interval) * interval
+        return self._due - now
+
+
+class Broadcast(Subscription):
+    """A subscription with a thread of its own."""
+
+    __slots__ = ("number", "thread", "_sleeper")
 
     def __init__(
         self,
@@ -89,16 +158,10 @@ class Broadcast:
         fixed_delay: bool,
         sleeper: Sleeper,
     ) -> None:
-        self.connection = connection
-        self.channel = channel
+        super().__init__(connection, channel, clock, fixed_delay)
         self.number = number
         self.thread: threading.Thread | None = None
-        #: It sends no update any more, but for one that it is just sending.
-        self.stopped = False
-        self._clock = clock
-        self._fixed_delay = fixed_delay
         self._sleeper = sleeper
-        self._due = 0.0
 
     @property
     def name(self) -> str:
@@ -106,20 +169,11 @@ class Broadcast:
         return f"{self.connection.thread_name}-{self.channel.name}-{self.number}"
 
     def run(self) -> None:
-        """Sends an update at once and then one per interval, until the session is closed or `stop`.
-
-        Raises what the source raises. A failed send just ends it: the handler
-        thread reports the lost connection.
-        """
-        session = self.connection.session
-        self._due = self._clock.monotonic()
-        while session.is_open:
-            update = self._next_update()
-            try:
-                session.send_text(update)
-            except OSError:
-                return
-            if self._sleeper.sleep(self._delay()):
+        """Sends an update at once and then one per interval, until one can't be sent or `stop`."""
+        monotonic = self._clock.monotonic
+        self._due = monotonic()
+        while self.send_update():
+            if self._sleeper.sleep(self.delay(monotonic())):
                 return
 
     def stop(self) -> None:
@@ -127,27 +181,43 @@ class Broadcast:
         self.stopped = True
         self._sleeper.wake()
 
-    def _next_update(self) -> str:
-        channel = self.channel
-        return envelope(channel.message_type, channel.payload(), self._clock.now_ms())
 
-    def _delay(self) -> float:
-        """Seconds until the next update.
-
-        A fixed delay lets lateness add up, as the original does. A fixed rate
-        keeps to the grid of the first update and skips ticks that are past.
-        """
-        interval = self.channel.interval
-        if self._fixed_delay:
-            return interval
-        now = self._clock.monotonic()
-        self._due += interval
-        if self._due < now:
-            self._due += ceil((now - self._due) / interval) * interval
-        return self._due - now
+S = TypeVar("S", bound=Subscription)
 
 
-class ThreadBroadcaster:
+class Subscriptions(Generic[S]):
+    """Which subscriptions run, by connection: what every broadcaster keeps."""
+
+    def __init__(self) -> None:
+        # Guards the dict and the lists in it.
+        self._lock = threading.Lock()
+        self._running: dict[str, list[S]] = {}
+
+    def count(self, connection: Connection, channel_name: str | None = None) -> int:
+        """How many of this client run, in all or for one channel; those told to stop don't count."""
+        return sum(not one.stopped for one in self._select(connection, channel_name))
+
+    def _everything(self) -> list[S]:
+        with self._lock:
+            return [one for some in self._running.values() for one in some]
+
+    def _forget(self, subscription: S) -> None:
+        """Once more does no harm: a stop may come while it ends by itself."""
+        connection_id = subscription.connection.connection_id
+        with self._lock:
+            running = self._running.get(connection_id, [])
+            if subscription in running:
+                running.remove(subscription)
+            if not running:
+                self._running.pop(connection_id, None)
+
+    def _select(self, connection: Connection, channel_name: str | None) -> list[S]:
+        with self._lock:
+            running = self._running.get(connection.connection_id, ())
+            return [one for one in running if channel_name in (None, one.channel.name)]
+
+
+class ThreadBroadcaster(Subscriptions[Broadcast]):
     """Starts, counts and ends the channel threads of every client."""
 
     def __init__(
@@ -158,13 +228,11 @@ class ThreadBroadcaster:
         require_room: Callable[[], None] = lambda: None,
     ) -> None:
         """`require_room` raises RuntimeError when the machine has no room for one more thread."""
+        super().__init__()
         self._clock = clock
         self._fixed_delay = fixed_delay
         self._new_sleeper = new_sleeper
         self._require_room = require_room
-        # Guards the dict and the lists in it.
-        self._lock = threading.Lock()
-        self._running: dict[str, list[Broadcast]] = {}
 
     def start(self, connection: Connection, channel: Channel) -> None:
         """Starts one more thread for this channel of this client.
@@ -175,15 +243,10 @@ class ThreadBroadcaster:
         thread = threading.Thread(target=self._run, args=(broadcast,), name=broadcast.name, daemon=True)
         broadcast.thread = thread
         try:
-            self._require_room()
-            thread.start()
-        except (RuntimeError, MemoryError) as error:
+            start_thread(thread, self._require_room)
+        except RuntimeError:
             self._forget(broadcast)
-            raise RuntimeError(str(error) or "no memory for a thread") from error
-
-    def count(self, connection: Connection, channel_name: str | None = None) -> int:
-        """How many threads this client has, in all or for one channel; those told to stop don't count."""
-        return sum(not one.stopped for one in self._select(connection, channel_name))
+            raise
 
     def stop(self, connection: Connection, channel_name: str | None = None) -> list[threading.Thread]:
         """Ends the threads of a client, in all or of one channel; returns them for joining."""
@@ -191,9 +254,7 @@ class ThreadBroadcaster:
 
     def stop_everything(self) -> list[threading.Thread]:
         """Ends every thread of every client; returns them for joining."""
-        with self._lock:
-            running = [broadcast for some in self._running.values() for broadcast in some]
-        return _stop_all(running)
+        return _stop_all(self._everything())
 
     def _register(self, connection: Connection, channel: Channel) -> Broadcast:
         with self._lock:
@@ -206,33 +267,32 @@ class ThreadBroadcaster:
             running.append(broadcast)
             return broadcast
 
-    def _forget(self, broadcast: Broadcast) -> None:
-        connection_id = broadcast.connection.connection_id
-        with self._lock:
-            running = self._running[connection_id]
-            running.remove(broadcast)
-            if not running:
-                del self._running[connection_id]
-
-    def _select(self, connection: Connection, channel_name: str | None) -> list[Broadcast]:
-        with self._lock:
-            running = self._running.get(connection.connection_id, ())
-            return [one for one in running if channel_name in (None, one.channel.name)]
-
     def _run(self, broadcast: Broadcast) -> None:
         try:
             broadcast.run()
         except Exception as error:
-            log.error("connection %s: channel %s ended: %r",
-                      broadcast.connection.short_id, broadcast.channel.name, error)
+            log_failure(broadcast, error)
         finally:
             self._forget(broadcast)
 
 
+def start_thread(thread: threading.Thread, require_room: Callable[[], None]) -> None:
+    """Starts it. Raises RuntimeError when the system refuses a thread, for whatever reason."""
+    try:
+        require_room()
+        thread.start()
+    except (RuntimeError, MemoryError) as error:
+        raise RuntimeError(str(error) or "no memory for a thread") from error
+
+
+def log_failure(subscription: Subscription, error: Exception) -> None:
+    """One line for a source that raised, which ends its subscription and no other."""
+    log.error("connection %s: channel %s ended: %r",
+              subscription.connection.short_id, subscription.channel.name, error)
+
+
 def _stop_all(broadcasts: Iterable[Broadcast]) -> list[threading.Thread]:
-    threads = []
-    for broadcast in broadcasts:
+    stopped = list(broadcasts)
+    for broadcast in stopped:
         broadcast.stop()
-        if broadcast.thread is not None:
-            threads.append(broadcast.thread)
-    return threads
+    return [broadcast.thread for broadcast in stopped if broadcast.thread is not None]

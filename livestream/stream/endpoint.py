@@ -10,10 +10,9 @@ import logging
 import uuid
 from collections.abc import Callable, Mapping
 from random import Random
-from threading import Thread
-from typing import Protocol
 
 from livestream import contract
+from livestream.stream.broadcast import Broadcaster
 from livestream.stream.channels import Channel
 from livestream.stream.jackson import JsonError, as_text, read_tree
 from livestream.stream.messages import Clock, envelope
@@ -24,21 +23,8 @@ log = logging.getLogger(__name__)
 
 Message = Mapping[str, object]
 
-#: How long an unsubscribe waits for a thread that is just sending, in seconds.
+#: How long an unsubscribe waits for an update that is just being sent, in seconds.
 UNSUBSCRIBE_JOIN = 1.0
-
-
-class Broadcaster(Protocol):
-    """What the endpoint asks of a broadcaster; `broadcast.ThreadBroadcaster` is the original's."""
-
-    def start(self, connection: Connection, channel: Channel) -> None:
-        """Starts sending updates; raises RuntimeError when the system refuses a thread."""
-
-    def count(self, connection: Connection, channel_name: str | None = None) -> int:
-        """How many broadcasts of this client run, in all or of one channel."""
-
-    def stop(self, connection: Connection, channel_name: str | None = None) -> list[Thread]:
-        """Ends the client's broadcasts, in all or of one channel."""
 
 
 class BlockingSendRefused(Exception):
@@ -133,12 +119,12 @@ class LiveStreamWebSocket:
         self.start_broadcasting(connection, name)
 
     def handle_unsubscribe(self, connection: Connection, message: Message) -> None:
-        """3. Nothing in the original; else the threads end first and the answer comes after them."""
+        """3. Nothing in the original; else the updates end first and the answer comes after them."""
         if self._profile.ignores_unsubscribe or "channel" not in message:
             return
         name = as_text(message["channel"])
-        for thread in self._broadcaster.stop(connection, name):
-            thread.join(UNSUBSCRIBE_JOIN)
+        for stopped in self._broadcaster.stop(connection, name):
+            stopped.join(UNSUBSCRIBE_JOIN)
         self._send(connection, contract.UNSUBSCRIPTION_CONFIRMED,
                    {"channel": name, "status": contract.STATUS_UNSUBSCRIBED})
 

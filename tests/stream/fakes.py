@@ -1,5 +1,6 @@
 """Stand-ins for what lies outside the port: session, clock, sleeper, source, threads, broadcaster."""
 
+import threading
 from collections import Counter
 from random import Random
 
@@ -122,6 +123,34 @@ class FakeSleeper:
 
     def wake(self):
         self.wakes += 1
+
+
+class FakeCondition:
+    """Moves the clock instead of waiting; `at_the_end` is called instead of the first wait past `until`."""
+
+    def __init__(self, clock, until=0.0, at_the_end=lambda: None):
+        self.asked = []
+        self.notified = 0
+        self.until = until
+        self.at_the_end = at_the_end
+        self._clock = clock
+        self._lock = threading.RLock()
+
+    def __enter__(self):
+        return self._lock.__enter__()
+
+    def __exit__(self, *error):
+        self._lock.__exit__(*error)
+
+    def wait(self, timeout):
+        self.asked.append(timeout)
+        if timeout is None or self._clock.seconds + timeout > self.until:
+            self.at_the_end()
+        else:
+            self._clock.advance(timeout)
+
+    def notify(self):
+        self.notified += 1
 
 
 class HandThread:

@@ -285,6 +285,16 @@ def test_a_refused_start_raises_and_leaves_nothing_behind(threads):
     assert threads.started == ["stream-3f2a9c1e-tps_updates-1"]
 
 
+def test_a_thread_without_memory_is_a_refused_one(threads):
+    def no_memory():
+        raise MemoryError
+
+    threads.broadcaster._require_room = no_memory
+    with pytest.raises(RuntimeError, match="no memory for a thread"):
+        threads.start()
+    assert (threads.started, threads.broadcaster._running) == ([], {})
+
+
 def test_a_refused_start_leaves_the_others_alone(threads):
     threads.start()
     HandThread.refusals = 1
