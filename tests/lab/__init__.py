@@ -74,8 +74,11 @@ class Child:
         return json.loads(self.process.stdout.readline())
 
     def end(self):
+        """May be called again."""
         self.process.kill()
-        self.process.communicate()
+        self.process.wait()
+        self.process.stdin.close()
+        self.process.stdout.close()
 
 
 @contextmanager
