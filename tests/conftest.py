@@ -1,11 +1,15 @@
 """Real servers on real sockets: started on port 0, stopped, and checked for what they leave behind."""
 
+import signal
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from tests.support import Served
+
+# A runner in the background ignores Ctrl-C, and every command that the tests start would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

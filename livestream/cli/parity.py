@@ -86,7 +86,7 @@ def parity(ctx: click.Context, /, **options: Any) -> None:
     if options["seed"] is None:
         options["seed"] = random.randrange(2**32)
     report = _run(_plan(options), _command(ctx, options["seed"]))
-    if not report.results:
+    if report.finished and not report.results:
         raise click.UsageError(f"nothing was compared: {'; '.join(report.notes) or 'see --only and --case'}")
     # Files first: whoever reads the terminal may close it in the middle.
     _write_reports(report, options)

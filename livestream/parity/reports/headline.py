@@ -31,12 +31,12 @@ class Group(NamedTuple):
 
 def headline(report: Report) -> str:
     """The first line of a report."""
-    if not report.results:
-        return "nothing was compared"
     return _headline(report) + ("" if report.finished else "; stopped before its end")
 
 
 def _headline(report: Report) -> str:
+    if not report.results:
+        return "nothing was compared"
     found = groups(report)
     if not found:
         explained = len(report.of(Verdict.EXPLAINED))
