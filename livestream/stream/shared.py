@@ -9,6 +9,7 @@ when its next update is due.
 """
 
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from heapq import heappop, heappush
 from itertools import count
@@ -148,7 +149,7 @@ class DueQueue:
             self._workers.append(worker)
 
 
-class SharedBroadcaster(Subscriptions[SharedSubscription]):
+class SharedBroadcaster(Subscriptions[SharedSubscription], ABC):
     """Starts, counts and ends the subscriptions of every client; `_workers_of` says who sends them."""
 
     def __init__(
@@ -168,9 +169,9 @@ class SharedBroadcaster(Subscriptions[SharedSubscription]):
         self._queues: dict[tuple[str, ...], DueQueue] = {}
         self._stopped = False
 
+    @abstractmethod
     def _workers_of(self, channel: Channel) -> tuple[str, ...]:
         """Names of the threads that send this channel's updates."""
-        raise NotImplementedError
 
     def start(self, connection: Connection, channel: Channel) -> None:
         """One more subscription of this client to this channel.

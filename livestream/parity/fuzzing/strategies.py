@@ -241,27 +241,32 @@ class Conversation(RuleBasedStateMachine):
     @_BETWEEN_MESSAGES
     @rule(text=_SAYINGS)
     def say(self, text: str) -> None:
+        """A text message, JSON or not."""
         self.steps.append({"text": text})
 
     @_BETWEEN_MESSAGES
     @rule(channel=st.sampled_from(_CHANNELS))
     def subscribe(self, channel: str) -> None:
+        """To a channel that there is; from then on no Close, which would race its first update."""
         self.subscribed = True
         self.steps.append({"text": f'{{"type":"subscribe","channel":"{channel}"}}'})
 
     @_BETWEEN_MESSAGES
     @rule(text=_SAYINGS)
     def send_binary(self, text: str) -> None:
+        """A binary message."""
         self.steps.append(frame(Opcode.BINARY, text.encode()))
 
     @precondition(lambda self: not self.closed)
     @rule(opcode=_CONTROL_OPCODES, size=st.sampled_from((0, 1, 125)))
     def send_control(self, opcode: Opcode, size: int) -> None:
+        """A Ping or Pong, also between the fragments of a message."""
         self.steps.append(frame(opcode, b"x" * size))
 
     @_BETWEEN_MESSAGES
     @rule(opcode=_DATA_OPCODES, text=_SAYINGS, cut=_CUTS)
     def begin(self, opcode: Opcode, text: str, cut: int) -> None:
+        """The first fragment of a message."""
         payload = text.encode()
         self.steps.append(frame(opcode, payload[:cut], fin=False))
         self.unsent = payload[cut:]
@@ -269,6 +274,7 @@ class Conversation(RuleBasedStateMachine):
     @_IN_A_MESSAGE
     @rule(cut=_CUTS)
     def go_on(self, cut: int) -> None:
+        """One fragment more."""
         unsent = self.unsent or b""
         self.steps.append(frame(Opcode.CONTINUATION, unsent[:cut], fin=False))
         self.unsent = unsent[cut:]
@@ -276,12 +282,14 @@ class Conversation(RuleBasedStateMachine):
     @_IN_A_MESSAGE
     @rule()
     def finish(self) -> None:
+        """The last fragment."""
         self.steps.append(frame(Opcode.CONTINUATION, self.unsent or b""))
         self.unsent = None
 
     @precondition(lambda self: not self.closed and not self.subscribed)
     @rule(payload=st.sampled_from((b"", *map(encode_close, (1000, 1001, 3000, 4999)))))
     def close(self, payload: bytes) -> None:
+        """A legal Close, after which nothing is added."""
         self.steps.append(frame(Opcode.CLOSE, payload))
         self.closed = True
 
