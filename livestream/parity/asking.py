@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from livestream.parity.cases import Case, Record, Session
-from livestream.parity.judging.deviations import LAYERS
+from livestream.parity.judging.deviations import LAYERS, name_of
 from livestream.parity.judging.twin import NO_NOISE, Noise, learn
 from livestream.parity.plan import Plan
 from livestream.parity.playing.player import Outcome, play_all
@@ -100,7 +100,7 @@ def _case_pairs(
     one: Iterable[Outcome], other: Iterable[Outcome],
 ) -> list[tuple[str, Case, dict[str, Any], dict[str, Any]]]:
     return [
-        (f"{LAYERS[a.case.kind]}/{a.case.name}", a.case, a.observed, b.observed)
+        (name_of(a.case), a.case, a.observed, b.observed)
         for a, b in zip(one, other) if a.observed is not None and b.observed is not None
     ]
 

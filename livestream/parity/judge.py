@@ -6,7 +6,7 @@ from typing import Any, Final
 from livestream.parity.cases import Case, Record, Session, load_session
 from livestream.parity.judging.cadence import session_differences
 from livestream.parity.judging.comparison import differences
-from livestream.parity.judging.deviations import LAYERS, Deviation
+from livestream.parity.judging.deviations import Deviation, name_of
 from livestream.parity.judging.expectations import (
     PROFILES, Faults, expected, explaining_flags, recorded_cases,
 )
@@ -104,11 +104,6 @@ def _figures(session: Session) -> dict[str, Any]:
 
 def _recorded_by_name() -> dict[str, Case]:
     return {name_of(case): case for faults in PROFILES.values() for case in recorded_cases(faults)}
-
-
-def name_of(case: Case) -> str:
-    """What `--case` calls it, and Result.name."""
-    return f"{LAYERS[case.kind]}/{case.name}"
 
 
 def _explained(result: Result, deviation: Deviation) -> Result:

@@ -12,7 +12,8 @@ from livestream import contract
 from livestream.parity.asking import Answers, Round, ask_reference, play_round, speaks
 from livestream.parity.cases import Case, Session
 from livestream.parity.contractlog import ContractLog
-from livestream.parity.judge import Judge, name_of, session_case
+from livestream.parity.judge import Judge, session_case
+from livestream.parity.judging.deviations import name_of
 from livestream.parity.judging.expectations import OPENING
 from livestream.parity.judging.verdict import Result, Verdict
 from livestream.parity.plan import CONTRACT, EXAMPLES, FUZZ, Plan

@@ -9,7 +9,7 @@ import pytest
 
 from livestream.parity.asyncapi import document
 from livestream.parity.cases import load_session
-from livestream.parity.judge import name_of
+from livestream.parity.judging.deviations import name_of
 from livestream.parity.judging.cadence import session_differences
 from livestream.parity.judging.comparison import differences
 from livestream.parity.judging.expectations import AS_RECORDED, FLAGS, PROFILES, expected, recorded_cases

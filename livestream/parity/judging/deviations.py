@@ -36,6 +36,11 @@ _FIELDS: Final[Mapping[str, frozenset[str]]] = {
 Entry = TypeVar("Entry")
 
 
+def name_of(case: Case) -> str:
+    """What `--case` calls it, and Result.name."""
+    return f"{LAYERS[case.kind]}/{case.name}"
+
+
 class DeviationError(ValueError):
     """A file of deviations can't be used; the text names the file and the entry."""
 
