@@ -9,7 +9,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from math import ceil
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Protocol, Self, TypeVar
 
 from livestream.stream.channels import Channel
 from livestream.stream.messages import Clock, envelope
@@ -48,13 +48,17 @@ class Broadcaster(Protocol):
 
 
 class Sleeper(Protocol):
-    """A sleep that another thread can end."""
+    """A sleep that another thread can end. The thread that sleeps enters it first, and leaves it last."""
+
+    def __enter__(self) -> object: ...
+
+    def __exit__(self, *error: object) -> None: ...
 
     def sleep(self, seconds: float) -> bool:
         """Sleeps for `seconds`; True as soon as somebody has called `wake`."""
 
     def wake(self) -> None:
-        """Ends the sleep, and all later ones; may be called more than once."""
+        """Ends the sleep, and all later ones; may be called more than once, by any thread at any time."""
 
 
 class SignalSleeper:
@@ -63,40 +67,43 @@ class SignalSleeper:
     `threading.Event` would do for a few threads. But its wait is a futex, and
     a wake-up from one costs more the more threads of the process wait in
     others: with 15,000 asleep (Linux 6.18) the stream collapses. The
-    signal is SIGURG, which is ignored wherever it isn't waited for.
+    signal is SIGURG, which is ignored wherever it isn't waited for; here it
+    is kept waiting, so one that comes before the sleep ends the sleep at once.
     """
 
-    __slots__ = ("_lock", "_awake", "_asleep", "_masked")
+    __slots__ = ("_lock", "_awake", "_thread")
 
     def __init__(self) -> None:
         # Guards both fields: a thread that is signalled has not ended.
         self._lock = threading.Lock()
         self._awake = False
-        #: Which thread sleeps, if one does.
-        self._asleep: int | None = None
-        #: Whether the one thread that sleeps here keeps the signal waiting until it asks for it.
-        self._masked = False
+        #: Which thread sleeps here, from entering to leaving.
+        self._thread: int | None = None
+
+    def __enter__(self) -> Self:
+        signal.pthread_sigmask(signal.SIG_BLOCK, WAKE_SIGNALS)
+        with self._lock:
+            self._thread = threading.get_ident()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._thread = None
+        signal.sigtimedwait(WAKE_SIGNALS, 0)  # a signal that ended no sleep isn't left to the next one
 
     def sleep(self, seconds: float) -> bool:
         """Sleeps for `seconds`; True as soon as somebody has called `wake`."""
-        if not self._masked:
-            signal.pthread_sigmask(signal.SIG_BLOCK, WAKE_SIGNALS)
-            self._masked = True
-        with self._lock:
-            if self._awake:
-                return True
-            self._asleep = threading.get_ident()
-        signal.sigtimedwait(WAKE_SIGNALS, max(seconds, 0))
-        with self._lock:
-            self._asleep = None
-            return self._awake
+        # Without the lock, which each of thousands of sleeps would pay for: whoever wakes signals as well.
+        if not self._awake:
+            signal.sigtimedwait(WAKE_SIGNALS, max(seconds, 0))
+        return self._awake
 
     def wake(self) -> None:
         """Ends the sleep, and all later ones."""
         with self._lock:
             self._awake = True
-            if self._asleep is not None:
-                signal.pthread_kill(self._asleep, signal.SIGURG)
+            if self._thread is not None:
+                signal.pthread_kill(self._thread, signal.SIGURG)
 
 
 class Subscription:
@@ -172,9 +179,10 @@ class Broadcast(Subscription):
         """Sends an update at once and then one per interval, until one can't be sent or `stop`."""
         monotonic = self._clock.monotonic
         self._due = monotonic()
-        while self.send_update():
-            if self._sleeper.sleep(self.delay(monotonic())):
-                return
+        with self._sleeper:
+            while self.send_update():
+                if self._sleeper.sleep(self.delay(monotonic())):
+                    return
 
     def stop(self) -> None:
         """Ends the sleep, and with it the thread."""

@@ -6,7 +6,8 @@ in this order, timestamps in integer milliseconds since 1970.
 
 import time
 from collections.abc import Mapping
-from typing import Protocol
+from functools import lru_cache
+from typing import Final, Protocol
 
 from livestream.stream.jackson import to_json
 
@@ -35,4 +36,9 @@ class SystemClock:
 
 def envelope(message_type: str, payload: Mapping[str, object], timestamp: int) -> str:
     """One message as JSON text; `timestamp` in milliseconds since 1970 (SPEC, "Messages")."""
-    return to_json({"type": message_type, "payload": payload, "timestamp": timestamp})
+    # Put together by hand: every update of every client passes here.
+    return f'{{"type":{_type_json(message_type)},"payload":{to_json(payload)},"timestamp":{timestamp}}}'
+
+
+#: The types are few and come again with every message.
+_type_json: Final = lru_cache(maxsize=64)(to_json)

@@ -111,8 +111,16 @@ class FakeSleeper:
         self._sleeps = sleeps
         self._late = dict(enumerate(late))
         self._meanwhile = dict(meanwhile)
+        self.entered = self.left = 0
+
+    def __enter__(self):
+        self.entered += 1
+
+    def __exit__(self, *error):
+        self.left += 1
 
     def sleep(self, seconds):
+        assert (self.entered, self.left) == (1, 0)
         number = len(self.asked)
         self.asked.append(seconds)
         if self.wakes or number + 1 >= self._sleeps:

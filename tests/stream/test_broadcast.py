@@ -447,6 +447,11 @@ def test_a_client_that_does_not_read_holds_up_nobody_else():
 # The sleeper.
 
 
+def sleep_once(sleeper):
+    with sleeper:
+        sleeper.sleep(0)
+
+
 def test_a_wake_before_the_sleep_ends_it_at_once():
     sleeper = SignalSleeper()
     sleeper.wake()
@@ -461,27 +466,36 @@ def test_once_woken_it_sleeps_no_more_however_often_it_was():
 
 
 def test_a_signal_from_elsewhere_is_no_wake():
-    sleeper = SignalSleeper()
-    assert sleeper.sleep(0) is False  # from now on this thread keeps the signal waiting
-    signal.pthread_kill(threading.get_ident(), signal.SIGURG)
-    assert sleeper.sleep(PATIENCE * 100) is False
+    with SignalSleeper() as sleeper:  # from now on this thread keeps the signal waiting
+        signal.pthread_kill(threading.get_ident(), signal.SIGURG)
+        assert sleeper.sleep(PATIENCE * 100) is False
 
 
 def test_waking_a_thread_that_has_ended_does_nothing():
     sleeper = SignalSleeper()
-    thread = threading.Thread(target=sleeper.sleep, args=(0,))
+    thread = threading.Thread(target=sleep_once, args=(sleeper,))
     thread.start()
     thread.join(PATIENCE)
     sleeper.wake()
     assert sleeper.sleep(PATIENCE * 100) is True
 
 
+def test_a_wake_while_the_thread_is_busy_ends_its_next_sleep():
+    """The signal comes between the look at the flag and the sleep, and waits there."""
+    with SignalSleeper() as sleeper:
+        sleeper.wake()
+        sleeper._awake = False  # as the thread saw it
+        before = time.monotonic()
+        sleeper.sleep(PATIENCE * 100)
+        assert time.monotonic() - before < PATIENCE
+
+
 def test_a_wake_from_another_thread_ends_the_sleep():
-    sleeper = SignalSleeper()
-    waker = threading.Thread(target=sleeper.wake, daemon=True)
-    waker.start()
-    assert sleeper.sleep(PATIENCE * 100) is True
-    waker.join(PATIENCE)
+    with SignalSleeper() as sleeper:
+        waker = threading.Thread(target=sleeper.wake, daemon=True)
+        waker.start()
+        assert sleeper.sleep(PATIENCE * 100) is True
+        waker.join(PATIENCE)
 
 
 def test_an_undisturbed_sleep_lasts_at_least_as_long_as_asked():
