@@ -24,12 +24,14 @@ from livestream.stream.registry import Registry
 from livestream.stream.shared import BROADCASTERS
 from livestream.transport.container import Sock, run_endpoint
 from livestream.transport.http import HttpServer
-from livestream.transport.machine import client_ceiling, prepare_process, require_room_for_a_thread
+from livestream.transport.machine import (
+    Ceiling, client_ceiling, prepare_process, require_room_for_a_thread,
+)
 from livestream.transport.websocket import Limits, WebSocket
 from livestream.web.monitor import monitor
 from livestream.web.rest import install_error_pages, live_data_resource
 
-__all__ = ["LiveServer", "Parts", "client_ceiling", "create_app", "prepare_process"]
+__all__ = ["LiveServer", "Parts", "create_app", "prepare_process"]
 
 #: TCP connections beyond the WebSockets, for REST clients.
 SPARE_CONNECTIONS = 256
@@ -108,6 +110,12 @@ class LiveServer:
     def address(self) -> tuple[str, int]:
         """Host and port as bound."""
         return self._http.address
+
+    @property
+    def ceiling(self) -> Ceiling:
+        """How many clients with all channels this machine has room for."""
+        broadcaster = BROADCASTERS[self.settings.broadcaster]
+        return client_ceiling(len(contract.CHANNELS) * broadcaster.threads_per_subscription)
 
     def start(self) -> None:
         """Starts answering; returns at once."""

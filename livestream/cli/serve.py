@@ -12,7 +12,7 @@ import click
 from rich.console import Console
 
 from livestream import contract
-from livestream.app import LiveServer, client_ceiling, prepare_process
+from livestream.app import LiveServer, prepare_process
 from livestream.settings import DEFAULTS, OPTIONS, Option, Settings, SettingsError, settings_from
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -98,7 +98,7 @@ def _greet(console: Console, server: LiveServer) -> None:
     console.print(f"stream   ws://{address}{contract.STREAM_PATH}", markup=False)
     console.print(f"REST     http://{address}{contract.BLOCKCHAIN_STATS_PATH}", markup=False)
     console.print(f"profile  {settings.profile.name}", markup=False)
-    ceiling = client_ceiling()
+    ceiling = server.ceiling
     if ceiling.clients < settings.max_connections:
         console.print(
             f"limit    about {ceiling.clients} clients with all channels, not {settings.max_connections}: "

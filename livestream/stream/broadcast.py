@@ -228,6 +228,8 @@ class Subscriptions(Generic[S]):
 class ThreadBroadcaster(Subscriptions[Broadcast]):
     """Starts, counts and ends the channel threads of every client."""
 
+    threads_per_subscription = 1
+
     def __init__(
         self,
         clock: Clock,

@@ -152,6 +152,8 @@ class DueQueue:
 class SharedBroadcaster(Subscriptions[SharedSubscription], ABC):
     """Starts, counts and ends the subscriptions of every client; `_workers_of` says who sends them."""
 
+    threads_per_subscription = 0
+
     def __init__(
         self,
         clock: Clock,
@@ -239,6 +241,10 @@ class TickerBroadcaster(SharedBroadcaster):
 
 class NewBroadcaster(Protocol):
     """How a broadcaster is made, whichever it is."""
+
+    @property
+    def threads_per_subscription(self) -> int:
+        """How many threads a subscription adds to those that serve all."""
 
     def __call__(self, clock: Clock, fixed_delay: bool, *, require_room: Callable[[], None]) -> Broadcaster:
         """`require_room` raises RuntimeError when the machine has no room for one more thread."""

@@ -13,8 +13,8 @@ from functools import cache
 from pathlib import Path
 from typing import Final, NamedTuple
 
-#: One handler thread and four channel threads.
-THREADS_PER_CLIENT: Final = 5
+#: Beside the threads of its channels.
+HANDLER_THREADS: Final = 1
 #: Stack, guard page and the interpreter's data stack.
 MAPS_PER_THREAD: Final = 3
 #: Kept free for the process itself: libraries, listener, log, REST clients.
@@ -40,9 +40,9 @@ class Ceiling(NamedTuple):
     limit: str
 
 
-def client_ceiling() -> Ceiling:
-    """The lowest of the machine's limits, as clients."""
-    return min(_ceilings(), default=Ceiling(sys.maxsize, "any number"))
+def client_ceiling(channel_threads: int) -> Ceiling:
+    """The lowest of the machine's limits, as clients that have so many channel threads each."""
+    return min(_ceilings(HANDLER_THREADS + channel_threads), default=Ceiling(sys.maxsize, "any number"))
 
 
 def require_room_for_a_thread() -> None:
@@ -77,16 +77,16 @@ def _most_threads() -> int:
     return sys.maxsize if maps is None else (maps - RESERVED_MAPS) // MAPS_PER_THREAD
 
 
-def _ceilings() -> Iterator[Ceiling]:
+def _ceilings(threads_per_client: int) -> Iterator[Ceiling]:
     descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if descriptors != resource.RLIM_INFINITY:
         yield Ceiling(max(0, descriptors - RESERVED_DESCRIPTORS), f"{descriptors} open files (ulimit -n)")
     maps = _read(MAX_MAP_COUNT)
     if maps is not None:
-        clients = (maps - RESERVED_MAPS) // (MAPS_PER_THREAD * THREADS_PER_CLIENT)
+        clients = (maps - RESERVED_MAPS) // (MAPS_PER_THREAD * threads_per_client)
         yield Ceiling(max(0, clients), f"{maps} memory maps (vm.max_map_count)")
     for threads, name in _thread_limits():
-        clients = (threads - RESERVED_THREADS) // THREADS_PER_CLIENT
+        clients = (threads - RESERVED_THREADS) // threads_per_client
         yield Ceiling(max(0, clients), f"{threads} threads ({name})")
 
 

@@ -152,10 +152,15 @@ def test_a_stopping_server_leaves_no_thread_also_when_clients_do_not_read(model)
     stuck.release()
 
 
-def test_the_command_line_offers_it(model):
-    command = Command("--broadcaster", model)
+def test_the_command_line_offers_it_and_knows_that_it_needs_no_thread_per_channel(model):
+    command = Command("--broadcaster", model, "--max-connections", "1000000")
+    with_threads = Command("--max-connections", "1000000")
     try:
         assert command.url
+        # "about 4302 clients with all channels, not 1000000: …"
+        room, room_with_threads = (int(one.greeting["limit"].split()[1]) for one in (command, with_threads))
+        assert room > room_with_threads
         assert command.stop()[0] == 0
     finally:
         command.kill()
+        with_threads.kill()

@@ -52,18 +52,18 @@ def fake(monkeypatch, tmp_path):
 
 
 def test_without_any_limit_there_is_room_for_any_number(fake):
-    assert machine.client_ceiling() == (sys.maxsize, "any number")
+    assert machine.client_ceiling(4) == (sys.maxsize, "any number")
     machine.require_room_for_a_thread()
 
 
 def test_descriptors(fake):
     fake.limits[resource.RLIMIT_NOFILE] = 1024
-    assert machine.client_ceiling() == (1024 - machine.RESERVED_DESCRIPTORS, "1024 open files (ulimit -n)")
+    assert machine.client_ceiling(4) == (1024 - machine.RESERVED_DESCRIPTORS, "1024 open files (ulimit -n)")
 
 
 def test_memory_maps(fake):
     fake.files[machine.MAX_MAP_COUNT] = 65_530
-    clients, limit = machine.client_ceiling()
+    clients, limit = machine.client_ceiling(4)
     assert clients == (65_530 - machine.RESERVED_MAPS) // 15
     assert limit == "65530 memory maps (vm.max_map_count)"
 
@@ -74,14 +74,14 @@ def test_memory_maps(fake):
 ])
 def test_threads_of_the_machine(fake, file, name):
     fake.files[file] = 32_768
-    assert machine.client_ceiling() == ((32_768 - machine.RESERVED_THREADS) // 5, f"32768 threads ({name})")
+    assert machine.client_ceiling(4) == ((32_768 - machine.RESERVED_THREADS) // 5, f"32768 threads ({name})")
 
 
 def test_threads_of_the_user_unless_it_is_root(fake):
     fake.limits[resource.RLIMIT_NPROC] = 564
-    assert machine.client_ceiling() == (100, "564 threads (ulimit -u)")
+    assert machine.client_ceiling(4) == (100, "564 threads (ulimit -u)")
     fake.user = 0
-    assert machine.client_ceiling().clients == sys.maxsize
+    assert machine.client_ceiling(4).clients == sys.maxsize
 
 
 GROUPS = [
@@ -96,21 +96,26 @@ GROUPS = [
 @pytest.mark.parametrize("group, limits, clients", GROUPS)
 def test_threads_of_the_control_group_and_of_those_above_it(fake, group, limits, clients):
     fake.put_in_group(group, **limits)
-    ceiling = machine.client_ceiling()
+    ceiling = machine.client_ceiling(4)
     assert ceiling.clients == clients
     assert clients == sys.maxsize or "pids.max of the control group" in ceiling.limit
+
+
+def test_without_channel_threads_of_its_own_a_client_has_one(fake):
+    fake.files[machine.MAX_MAP_COUNT] = machine.RESERVED_MAPS + 300
+    assert [machine.client_ceiling(threads).clients for threads in (0, 4)] == [100, 20]
 
 
 def test_the_lowest_limit_counts(fake):
     fake.limits[resource.RLIMIT_NOFILE] = 20_000
     fake.files[machine.MAX_MAP_COUNT] = 65_530
     fake.files["/proc/sys/kernel/pid_max"] = 1_000
-    assert machine.client_ceiling().limit == "1000 threads (kernel.pid_max)"
+    assert machine.client_ceiling(4).limit == "1000 threads (kernel.pid_max)"
 
 
 def test_no_ceiling_is_below_zero(fake):
     fake.limits[resource.RLIMIT_NOFILE] = 10
-    assert machine.client_ceiling().clients == 0
+    assert machine.client_ceiling(4).clients == 0
 
 
 def test_a_thread_is_refused_while_there_are_still_maps_for_it(fake):
@@ -130,7 +135,7 @@ def test_a_file_without_a_number_is_no_limit(tmp_path):
 
 
 def test_this_machine_s_own_ceiling_can_be_told():
-    clients, limit = machine.client_ceiling()
+    clients, limit = machine.client_ceiling(4)
     assert clients > 0 and limit
 
 
