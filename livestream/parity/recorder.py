@@ -107,12 +107,16 @@ class Recording:
                     continue
                 if _ended(outcome.observed):
                     # It may have been the server's own end, which is no answer.
-                    self._check_that_it_is_there()
+                    self._check(self.target.ask)
                 yield replace(outcome.case, observed=outcome.observed)
 
     def _check_that_it_is_there(self) -> None:
+        self._check(lambda: self.target.reach(needs_stream=False))
+
+    def _check(self, step: Callable[[], None]) -> None:
+        """RecordError when the server fails it: nothing more can be recorded."""
         try:
-            self.target.reach(needs_stream=False)
+            step()
         except WireError as error:
             raise RecordError(str(error)) from error
 

@@ -240,7 +240,8 @@ def test_after_our_close_a_send_raises_its_code(place):
     assert place.end().reason == 4001
 
 
-@pytest.mark.parametrize("sent, code", [(close(4002), 4002), (close(None), 1005), (b"", 1006)])
+@pytest.mark.parametrize("sent, code", [(close(4002), 4002), (close(None), 1005), (b"", 1006)],
+                         ids=["4002", "1005", "1006"])
 def test_after_the_peer_s_end_a_send_raises_its_code(place, sent, code):
     client, ws = place.lend()
     client.send_raw(sent)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-from livestream.wire.client import Header, WireClient, WireError, parse_url
+from livestream.wire.client import Header, WireClient, WireError, handshake_request, parse_url
 
 #: Whoever waits for a server looks so often whether it should stop, in seconds.
 STOP_LATENCY: Final = 0.25
@@ -67,7 +67,23 @@ class Target:
         if needs_stream:
             self.connect().close()
         else:
-            WireClient.open(self.url, timeout=self.limits.answer, ssl_context=self.ssl_context).release()
+            self._open().release()
+
+    def ask(self) -> None:
+        """Asks for the stream, and takes any answer: a dying server takes connections, but answers none.
+
+        WireError when there is none.
+        """
+        address = parse_url(self.url)
+        request = handshake_request(address.host_header, path=address.target, add=self.headers)
+        client = self._open()
+        try:
+            client.handshake(request)
+        finally:
+            client.release()
+
+    def _open(self) -> WireClient:
+        return WireClient.open(self.url, timeout=self.limits.answer, ssl_context=self.ssl_context)
 
     def connect(self) -> WireClient:
         """A client after its handshake. NoAnswer when there is none to be had."""
