@@ -8,6 +8,7 @@ from contextlib import suppress
 from urllib.parse import urlsplit
 
 import flask_sock
+import pytest
 from simple_websocket import ConnectionClosed
 from wsproto import ConnectionType, WSConnection
 from wsproto.events import AcceptConnection, CloseConnection, Message, Ping, Pong, Request, TextMessage
@@ -132,6 +133,8 @@ def count_whole_frames(url, path, wanted):
         return seen
 
 
+# The library's own reader thread may be what dies of it.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_the_plain_library_fails_where_the_port_does_not(serve):
     served = serve(time_scale=0.001)
     add_plain_route(served)
