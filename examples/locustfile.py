@@ -29,7 +29,7 @@ from websocket import create_connection
 
 from livestream.contract import CHANNELS, ERROR, INITIAL_CHANNEL, PORT, STREAM_PATH, SUBSCRIBE
 from livestream.contract import ChannelContract
-from livestream.lab.swarm import late_ticks_ms
+from livestream.lab.tally import late_ticks_ms
 
 #: How long a handshake or a silence may last, in seconds, before the connection counts as lost.
 PATIENCE = 30.0

@@ -67,7 +67,9 @@ def test_the_port_knows_of_the_services_only_their_interfaces():
     assert modules == {"livestream.services.interfaces"}
 
 
-@pytest.mark.parametrize("instrument", ["parity.run", "parity.recorder", "lab.swarm", "wire.client"])
+@pytest.mark.parametrize(
+    "instrument",
+    ["parity.run", "parity.recorder", "lab.swarm", "lab.experiment", "wire.client"])
 def test_an_instrument_loads_nothing_of_the_service(instrument):
     code = (
         f"import sys, livestream.{instrument}\n"

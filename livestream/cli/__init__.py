@@ -16,7 +16,10 @@ COMMANDS: Final = {
     "parity": "livestream.cli.parity",
     "record": "livestream.cli.record",
     "asyncapi": "livestream.cli.asyncapi",
+    "scale": "livestream.cli.scale",
 }
+#: What is installed with an extra only, by the package that would be missing first.
+EXTRAS: Final = {"numpy": "lab", "matplotlib": "lab", "psutil": "lab"}
 
 
 class _Commands(click.Group):
@@ -29,9 +32,27 @@ class _Commands(click.Group):
         module = COMMANDS.get(cmd_name)
         if module is None:
             return None
-        command = getattr(importlib.import_module(module), cmd_name)
+        try:
+            command = getattr(importlib.import_module(module), cmd_name)
+        except ModuleNotFoundError as error:
+            if error.name not in EXTRAS:
+                raise
+            return _not_installed(cmd_name, EXTRAS[error.name])
         assert isinstance(command, click.Command)
         return command
+
+
+def _not_installed(name: str, extra: str) -> click.Command:
+    """What stands for a command whose packages are missing: it says how to get them."""
+    advice = f"pip install 'livestream[{extra}]'"
+
+    def complain(rest: tuple[str, ...]) -> None:
+        raise click.UsageError(f"{name} needs packages that are not installed: {advice}")
+
+    rest = click.Argument(["rest"], nargs=-1, type=click.UNPROCESSED)
+    return click.Command(
+        name, {"ignore_unknown_options": True}, complain, [rest], help=f"Not installed: {advice}.",
+        add_help_option=False)
 
 
 @click.group(cls=_Commands)

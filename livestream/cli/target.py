@@ -48,12 +48,9 @@ def url_option(name: str, text: str) -> Callable[[Callable[..., Any]], Callable[
     return click.option(name, metavar="URL", callback=_checked(check_url), help=text)
 
 
-def target_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """How to be let in, and how long to wait."""
+def door_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """How to be let in."""
     for option in (
-        click.option("--timeout", type=click.FloatRange(0.1, 600), default=Limits().answer, show_default=True,
-                     callback=_checked(_seconds),
-                     help="Seconds to wait for what every server must do: connect, answer a ping."),
         click.option("--ca", "authority", metavar="FILE", callback=_checked(_readable),
                      help="Certificates (PEM) to trust, for a server behind TLS."),
         click.option("--header", "headers", multiple=True, metavar="'NAME: VALUE'",
@@ -62,6 +59,15 @@ def target_options(command: Callable[..., Any]) -> Callable[..., Any]:
     ):
         command = option(command)
     return command
+
+
+def target_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """How to be let in, and how long to wait."""
+    timeout = click.option(
+        "--timeout", type=click.FloatRange(0.1, 600), default=Limits().answer, show_default=True,
+        callback=_checked(_seconds),
+        help="Seconds to wait for what every server must do: connect, answer a ping.")
+    return door_options(timeout(command))
 
 
 def make_target(

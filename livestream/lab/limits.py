@@ -144,7 +144,8 @@ def _read_server_descriptors(pid: int | None) -> Room | None:
 
 
 def _read_load_descriptors(pid: int | None) -> Room | None:
-    return _limited(_rlimit(None, resource.RLIMIT_NOFILE)[0])
+    # The load raises its own.
+    return _limited(_rlimit(None, resource.RLIMIT_NOFILE)[1])
 
 
 def _read_user_processes(pid: int | None) -> Room | None:

@@ -1,260 +1,269 @@
 """The load: many clients of a live stream in one process, one event loop and no thread per client.
 
 Run as `python -m livestream.lab.swarm URL --clients N --seconds S`: prints one
-JSON object per line, `{"event": "window"}` when the measured window begins
-and ends, and last the result. Times are seconds, lateness is milliseconds.
+JSON object per line, events as they happen and the result last. Times are in
+seconds, but for lateness and connecting, which are in milliseconds. With `-`
+for the URL a whole `Load` comes as a line of JSON on standard input, and before
+and after the window nothing happens until another line comes.
 """
 
 import argparse
 import asyncio
 import json
+import os
+import resource
+import ssl
+import sys
 import time
-from array import array
-from collections.abc import Iterator
-from typing import Any
-from urllib.parse import urlsplit
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields
+from typing import Any, Final
 
-from livestream.contract import CHANNELS, INITIAL_CHANNEL, STREAM_PATH, SUBSCRIBE
-from livestream.wire.frames import FrameReader, Opcode, encode_frame
-from livestream.wire.handshake import handshake_request
+from livestream.contract import CHANNELS, INITIAL_CHANNEL, SUBSCRIBE
+from livestream.lab.client import Client
+from livestream.lab.load import Load, load_from_json
+from livestream.lab.tally import NAMES, Tally, Watch, late_ticks_ms, quantiles
+from livestream.wire.frames import Opcode, encode_frame
+from livestream.wire.handshake import handshake_request, parse_url
 
-#: How long one client may take to come up, in seconds.
-CONNECT_TIMEOUT = 30.0
+#: How long one client may take to come up, in seconds, and all of them to close.
+CONNECT_TIMEOUT: Final = 30.0
+CLOSE_TIMEOUT: Final = 30.0
+#: After the server was looked at and before the window opens, in seconds.
+RECOVERY: Final = 0.5
+#: The window has so many parts, for whoever wants to see whether it was steady.
+SLICES: Final = 5
+#: How often is told how far connecting is, in seconds.
+TELL_INTERVAL: Final = 0.5
 #: Where the load's own processor time makes its figures doubtful, as a share of one processor.
-OWN_LIMIT = 0.85
-#: And how late its own event loop may be at p99, in milliseconds: it may have made what it saw.
-LAG_LIMIT_MS = 20.0
+OWN_LIMIT: Final = 0.85
+#: And how late its own event loop may be at p99, in milliseconds, and as a share of what it saw.
+LAG_LIMIT_MS: Final = 20.0
+LAG_SHARE: Final = 0.25
+#: Where so many of the updates come too early, the load waits for another rhythm than the server's.
+EARLY_LIMIT: Final = 0.05
 #: Between two looks at that, in seconds.
-LAG_INTERVAL = 0.02
+LAG_INTERVAL: Final = 0.02
 
-_NAMES = {channel.message_type.encode(): channel.name for channel in CHANNELS}
-_INTERVALS = {channel.message_type.encode(): channel.interval_ms / 1_000 for channel in CHANNELS}
-_SUBSCRIPTIONS = b"".join(
+_SUBSCRIPTIONS: Final = b"".join(
     encode_frame(Opcode.TEXT, json.dumps({"type": SUBSCRIBE, "channel": channel.name}).encode())
     for channel in CHANNELS
     if channel is not INITIAL_CHANNEL
 )
-_TYPE_PREFIX = b'{"type":"'
 
 
-class Tally:
-    """What all clients together saw inside the window."""
+class Swarm:
+    """All clients of one load, through its phases."""
 
-    def __init__(self) -> None:
-        self.open = False
-        self.messages = 0
-        #: Bytes on the wire, frame headers included: of all messages, and of each type's updates.
-        self.bytes = 0
-        self.update_bytes = dict.fromkeys(_INTERVALS, 0)
-        self.updates = dict.fromkeys(_INTERVALS, 0)
-        #: Updates that were due and did not come, seen as gaps of more than one interval.
-        self.missed = dict.fromkeys(_INTERVALS, 0)
-        #: Of every tick that was due, those that did not come included.
-        self.lateness_ms = array("d")
+    def __init__(self, load: Load, waits: bool) -> None:
+        self._load = load
+        self._waits = waits
+        # Made before the clients come: they may use up all descriptors.
+        self._reader = ThreadPoolExecutor(1)
+        self._address = parse_url(load.url)
+        self._request = handshake_request(
+            self._address.host_header, path=self._address.target, add=load.headers)
+        self._context = ssl.create_default_context(cafile=load.authority) if self._address.secure else None
+        self._tally = Tally(load.time_scale)
+        self._clients: list[Client] = []
+        self._connect_ms: list[float] = []
+        self._failures: list[str] = []
+        self._came_and_went = 0
+
+    async def run(self) -> dict[str, Any]:
+        """Connects, warms up, measures, leaves; returns what is printed as the result."""
+        await self._open_all()
+        _say("up", up=len(self._clients))
+        churn = asyncio.create_task(self._churn())
+        await asyncio.sleep(self._load.warm_up)
+        await self._pause("settled")
+        used, began, churned = time.process_time(), time.monotonic(), self._came_and_went
+        lags = await self._measure()
+        seconds, used = time.monotonic() - began, time.process_time() - used
+        churned = self._came_and_went - churned
+        lost = sum(client.over.done() for client in self._clients)
+        churn.cancel()
+        await self._pause("measured")
+        await self._leave()
+        return self._result(seconds, used / seconds, lags) | {"closed_connections": churned, "lost": lost}
+
+    async def _open_all(self) -> None:
+        telling = asyncio.create_task(self._tell_how_many())
+        opening = (self._open_later(number / self._load.rate) for number in range(self._load.clients))
+        await asyncio.gather(*opening)
+        telling.cancel()
+
+    async def _tell_how_many(self) -> None:
+        while True:
+            await asyncio.sleep(TELL_INTERVAL)
+            _say("connecting", up=len(self._clients))
+
+    async def _open_later(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        client = await self._open(Watch(self._tally), _SUBSCRIPTIONS)
+        if client is not None:
+            self._connect_ms.append(client.up.result())
+            self._clients.append(client)
+
+    async def _open(self, watch: Watch, subscriptions: bytes) -> Client | None:
+        """One client that is up; None, and the reason kept, when it isn't in time."""
+        client = Client(watch, self._request, subscriptions)
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT):
+                await asyncio.get_running_loop().create_connection(
+                    lambda: client, self._address.host, self._address.port, ssl=self._context)
+                await client.up
+        except (OSError, TimeoutError) as error:
+            self._failures.append(_reason(error))
+            client.drop()
+            return None
+        return client
+
+    async def _measure(self) -> list[float]:
+        """The window, with a word at each slice's end; in ms, how late this loop woke each time."""
+        tally, began = self._tally, time.monotonic()
+        for client in self._clients:
+            client.watch.note_begin(began)
+        tally.open = True
+        _say("window", messages=0)
+        lags, woke = [0.0], began
+        for part in range(1, SLICES + 1):
+            until = began + self._load.seconds * part / SLICES
+            while woke < until:
+                due = min(woke + LAG_INTERVAL, until)
+                await asyncio.sleep(due - time.monotonic())
+                woke = time.monotonic()
+                # A long stall is many late looks, not one.
+                lags.extend(late_ticks_ms(LAG_INTERVAL + woke - due, LAG_INTERVAL))
+            _say("slice", messages=tally.messages)
+        tally.open = False
+        for client in self._clients:
+            client.watch.note_end(time.monotonic())
+        return lags
+
+    async def _pause(self, event: str) -> None:
+        """Until whoever measures has looked at the server: looking at many threads disturbs it."""
+        _say(event)
+        if self._waits:
+            await asyncio.get_running_loop().run_in_executor(self._reader, sys.stdin.readline)
+            await asyncio.sleep(RECOVERY)
+
+    async def _churn(self) -> None:
+        """Connections that come, get the welcome and go, at an even rate."""
+        passing: set[asyncio.Task[None]] = set()
+        while self._load.churn:
+            await asyncio.sleep(1 / self._load.churn)
+            task = asyncio.create_task(self._come_and_go())
+            passing.add(task)
+            task.add_done_callback(passing.discard)
+
+    async def _come_and_go(self) -> None:
+        client = await self._open(Watch(Tally()), b"")
+        if client is not None:
+            client.say_goodbye()
+            await _all_over([client])
+            client.drop()
+            self._came_and_went += 1
+
+    async def _leave(self) -> None:
+        if self._load.says_goodbye:
+            _say("closing")
+            for client in self._clients:
+                client.say_goodbye()
+            await _all_over(self._clients)
+            _say("closed", open=sum(not client.over.done() for client in self._clients))
+        for client in self._clients:
+            client.drop()
+
+    def _result(self, seconds: float, own_cpu: float, lags: list[float]) -> dict[str, Any]:
+        tally, up = self._tally, len(self._clients)
+        updates, missed = sum(tally.updates.values()), sum(tally.missed.values())
+        # Who didn't come up got nothing of what was due.
+        missed += round((self._load.clients - up) * sum(seconds / each for each in tally.intervals.values()))
+        late, lag = quantiles(tally.lateness_ms), quantiles(lags)
+        each = seconds * max(1, up)
+        return {
+            "clients": self._load.clients,
+            "up": up,
+            "failures": self._failures[:3],
+            "failed": len(self._failures),
+            "connect_ms": quantiles(self._connect_ms),
+            "seconds": seconds,
+            "messages": tally.messages,
+            "updates": updates,
+            "missed": missed,
+            "delivered": updates / max(1, updates + missed),
+            "bytes_per_second_and_client": tally.bytes / each,
+            "channels": {
+                NAMES[kind]: {
+                    "updates": tally.updates[kind],
+                    "missed": tally.missed[kind],
+                    "bytes_per_second_and_client": tally.update_bytes[kind] / each,
+                }
+                for kind in NAMES
+            },
+            "lateness_ms": late,
+            "own_cpu": own_cpu,
+            "own_lag_ms": lag,
+            "doubts": doubts(own_cpu, lag["p99"], late.get("p99", 0.0), tally.early / max(1, updates)),
+        }
 
 
-class Client(asyncio.Protocol):
-    """One client: connects, subscribes to the other channels, and notes when updates come."""
-
-    def __init__(self, tally: Tally, request: bytes, up: "asyncio.Future[float]") -> None:
-        self._tally = tally
-        self._request = request
-        self._up = up
-        self._head = b""
-        self._began = time.monotonic()
-        self._frames = FrameReader()
-        #: When the last update of each type came.
-        self.last: dict[bytes, float] = {}
-        self.transport: asyncio.Transport | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
-        transport.write(self._request)
-
-    def data_received(self, data: bytes) -> None:
-        if self._up.done():
-            self._read(data)
-            return
-        self._head += data
-        head, end, rest = self._head.partition(b"\r\n\r\n")
-        if not end:
-            return
-        if b" 101 " not in head.partition(b"\r\n")[0]:
-            self._up.set_exception(ConnectionError(head.partition(b"\r\n")[0].decode("latin-1")))
-            return
-        self._up.set_result(time.monotonic() - self._began)
-        assert self.transport is not None
-        self.transport.write(_SUBSCRIPTIONS)
-        self._read(rest)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        if not self._up.done():
-            self._up.set_exception(ConnectionError("closed before the handshake was answered"))
-
-    def _read(self, data: bytes) -> None:
-        now = time.monotonic()
-        tally = self._tally
-        for frame in self._frames.feed(data):
-            size = len(frame.payload) + (2 if len(frame.payload) < 126 else 4)
-            if tally.open:
-                tally.messages += 1
-                tally.bytes += size
-            message_type = frame.payload[len(_TYPE_PREFIX):frame.payload.find(b'"', len(_TYPE_PREFIX))]
-            if message_type in _INTERVALS:
-                self._note_update(message_type, now, size)
-
-    def _note_update(self, message_type: bytes, now: float, size: int) -> None:
-        last = self.last.get(message_type)
-        self.last[message_type] = now
-        if last is None or not self._tally.open:
-            return
-        tally, interval = self._tally, _INTERVALS[message_type]
-        tally.updates[message_type] += 1
-        tally.update_bytes[message_type] += size
-        tally.missed[message_type] += missed_ticks(now - last, interval)
-        tally.lateness_ms.extend(late_ticks_ms(now - last, interval))
-
-    def note_missing(self, now: float) -> None:
-        """Into the tally: the updates that should have come by now and have not, and how late they are."""
-        for message_type, last in self.last.items():
-            gap, interval = now - last, _INTERVALS[message_type]
-            self._tally.missed[message_type] += missed_ticks(gap, interval)
-            if gap > interval:
-                self._tally.lateness_ms.extend(late_ticks_ms(gap, interval))
+def _reason(error: OSError) -> str:
+    """Why a client didn't come up, without addresses."""
+    if error.errno and not isinstance(error, ssl.SSLError):
+        return os.strerror(error.errno)
+    return str(error) or f"no answer within {CONNECT_TIMEOUT:.0f} s"
 
 
-async def run(url: str, clients: int, seconds: float, rate: float) -> dict[str, Any]:
-    """Opens `clients` connections, `rate` a second, and measures `seconds` once all are subscribed."""
-    parts = urlsplit(url)
-    host, port = parts.hostname or "localhost", parts.port or 80
-    request = handshake_request(f"{host}:{port}", path=parts.path or STREAM_PATH)
-    tally = Tally()
-    swarm, connect_times, failures = await _connect(host, port, request, tally, clients, rate)
-    # Every channel has sent at least twice when the slowest has: only then gaps are steady.
-    await asyncio.sleep(max(_INTERVALS.values()))
-    used = time.process_time()
-    began = time.monotonic()
-    _say({"event": "window"})
-    tally.open = True
-    lags = await _watch_own_lag(began + seconds)
-    tally.open = False
-    ended = time.monotonic()
-    _say({"event": "window"})
-    own = (time.process_time() - used) / (ended - began)
-    for client in swarm:
-        client.note_missing(ended)
-        if client.transport is not None:
-            client.transport.abort()
-    lag = _quantiles(lags)
-    found = doubts(own, lag["p99"])
-    updates, missed = sum(tally.updates.values()), sum(tally.missed.values())
-    each = (ended - began) * max(1, len(swarm))
-    return {
-        "clients": clients,
-        "up": len(swarm),
-        "failures": failures[:3],
-        "connect_s": _quantiles(sorted(connect_times)),
-        "messages": tally.messages,
-        "delivered": updates / max(1, updates + missed),
-        "bytes_per_second_and_client": tally.bytes / each,
-        "channels": {
-            _NAMES[kind]: {
-                "updates": tally.updates[kind],
-                "missed": tally.missed[kind],
-                "bytes_per_second_and_client": tally.update_bytes[kind] / each,
-            }
-            for kind in _INTERVALS
-        },
-        "lateness_ms": _quantiles(sorted(tally.lateness_ms)),
-        "own_cpu": own,
-        "own_lag_ms": lag,
-        "doubts": found,
-        "valid": not found,
-    }
+async def _all_over(clients: Iterable[Client]) -> None:
+    over = [client.over for client in clients]
+    if over:
+        await asyncio.wait(over, timeout=CLOSE_TIMEOUT)
 
 
-async def _watch_own_lag(until: float) -> list[float]:
-    """Waits until then; in ms, sorted, how late this loop woke each time."""
-    lags = [0.0]
-    while (now := time.monotonic()) < until:
-        pause = min(LAG_INTERVAL, until - now)
-        await asyncio.sleep(pause)
-        lags.append(max(0.0, (time.monotonic() - now - pause) * 1_000))
-    return sorted(lags)
+def doubts(own_cpu: float, lag_ms: float, late_ms: float, early: float) -> list[str]:
+    """Why these figures may be the load's and not the server's, one sentence each.
 
-
-def doubts(own_cpu: float, lag_ms: float) -> list[str]:
-    """Why these figures may be the load's and not the server's, one sentence each."""
+    `own_cpu` of one processor; the load's own lateness and the one that it saw, both at p99; of all updates
+    the share that came long before they were due. A server that uses up the machine makes its load late
+    too: that doesn't count as long as it is much later itself.
+    """
     found = []
+    if early >= EARLY_LIMIT:
+        found.append(f"{early:.0%} of the updates came long before they were due: is the time scale right?")
     if own_cpu >= OWN_LIMIT:
         found.append(f"The load used {own_cpu:.0%} of a processor.")
-    if lag_ms >= LAG_LIMIT_MS:
+    if lag_ms >= LAG_LIMIT_MS and lag_ms >= late_ms * LAG_SHARE:
         found.append(f"The load's own event loop was {lag_ms:.0f} ms late (p99).")
     return found
 
 
-async def _connect(
-    host: str, port: int, request: bytes, tally: Tally, clients: int, rate: float
-) -> tuple[list[Client], list[float], list[str]]:
-    loop = asyncio.get_running_loop()
-    swarm: list[Client] = []
-    times: list[float] = []
-    failures: list[str] = []
-
-    async def one(number: int) -> None:
-        await asyncio.sleep(number / rate)
-        up: asyncio.Future[float] = loop.create_future()
-        try:
-            async with asyncio.timeout(CONNECT_TIMEOUT):
-                _, client = await loop.create_connection(lambda: Client(tally, request, up), host, port)
-                times.append(await up)
-        except (OSError, TimeoutError) as error:
-            failures.append(str(error) or "timed out")
-            return
-        swarm.append(client)
-
-    await asyncio.gather(*(one(number) for number in range(clients)))
-    return swarm, times, failures
+def _say(event: str, **more: Any) -> None:
+    print(json.dumps({"event": event, **more}), flush=True)
 
 
-def missed_ticks(gap: float, interval: float) -> int:
-    """How many updates a gap of so many seconds swallowed; a late one is not missed."""
-    return max(0, round(gap / interval) - 1)
-
-
-def late_ticks_ms(gap: float, interval: float) -> Iterator[float]:
-    """How late each tick in a gap came, in ms: a stall of five ticks is five late ones, not one.
-
-    Without the swallowed ones a server that stalls would look better than one that is always a little late.
-    """
-    for tick in range(1, missed_ticks(gap, interval) + 2):
-        yield (gap - tick * interval) * 1_000
-
-
-def _quantiles(ordered: list[float]) -> dict[str, float]:
-    if not ordered:
-        return {}
-    points = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p99.9": 0.999}
-    last = len(ordered) - 1
-    values = {name: ordered[min(last, int(len(ordered) * share))] for name, share in points.items()}
-    return values | {"max": ordered[-1]}
-
-
-def _say(record: dict[str, Any]) -> None:
-    print(json.dumps(record), flush=True)
+def _asked() -> tuple[Load, bool]:
+    """The load, and whether it waits for lines before and after the window."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("url", help="the server's URL, or -")
+    for entry in fields(Load):
+        if isinstance(entry.default, (int, float)) and not isinstance(entry.default, bool):
+            name = "--" + entry.name.replace("_", "-")
+            parser.add_argument(name, type=type(entry.default), default=entry.default)
+    options = parser.parse_args()
+    if options.url == "-":
+        return load_from_json(sys.stdin.readline()), True
+    return Load(**vars(options)), False
 
 
 def main() -> None:
     """The command line of the load process."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("url")
-    parser.add_argument("--clients", type=int, default=100)
-    parser.add_argument("--seconds", type=float, default=20)
-    parser.add_argument("--rate", type=float, default=100, help="connections opened per second")
-    options = parser.parse_args()
-    result = asyncio.run(run(options.url, options.clients, options.seconds, options.rate))
-    _say({"event": "result", **result})
+    load, waits = _asked()
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    _say("result", **asyncio.run(Swarm(load, waits).run()))
 
 
 if __name__ == "__main__":

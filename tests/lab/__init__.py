@@ -1,10 +1,16 @@
-"""A child process that does what a test tells it to, and says itself what it has done."""
+"""Child processes: one that does what a test tells it to and says itself what it has done, and the load."""
 
 import json
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+from livestream.lab.load import Load, load_json
+from tests.support import PATIENCE
+
+#: Of a `Load`, for tests that count nothing.
+QUICK = {"clients": 3, "seconds": 0.2, "rate": 200.0, "time_scale": 0.02}
 
 #: Reads one command with a number per line, answers with one line of JSON.
 PROGRAM = """
@@ -88,3 +94,48 @@ def child(*arguments, **options) -> Iterator[Child]:
         yield running
     finally:
         running.end()
+
+
+class LoadProcess(Child):
+    """The load as `run_load` starts it; `constants` of its module for what a test can't wait for."""
+
+    def __init__(self, load: Load, **constants):
+        settings = "".join(f"swarm.{name} = {value!r}\n" for name, value in constants.items())
+        super().__init__(f"from livestream.lab import swarm\n{settings}swarm.main()", "-")
+        print(load_json(load), file=self.process.stdin, flush=True)
+
+    def until(self, event):
+        """Its events up to one of this name. Before that it is let open its window."""
+        records = [self.read()]
+        while records[-1]["event"] != event:
+            if records[-1]["event"] == "settled":
+                self.go_on()
+            records.append(self.read())
+        return records
+
+    def go_on(self):
+        """After "settled" it opens its window, after "measured" the clients leave."""
+        print(file=self.process.stdin, flush=True)
+
+    def finish(self):
+        """Lets the clients leave; the rest of the events, of which the last is the result."""
+        self.go_on()
+        return self.until("result")
+
+
+@contextmanager
+def loading(load: Load, **constants) -> Iterator[LoadProcess]:
+    running = LoadProcess(load, **constants)
+    try:
+        yield running
+    finally:
+        running.end()
+
+
+def whole(load: Load, **constants):
+    """The result of a load from beginning to end."""
+    with loading(load, **constants) as running:
+        running.until("measured")
+        result = running.finish()[-1]
+        assert running.process.wait(PATIENCE) == 0
+    return result

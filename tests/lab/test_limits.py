@@ -8,8 +8,11 @@ import pytest
 
 from livestream.lab import limits
 from livestream.lab.limits import NEEDS, READERS, Room, Shortage, shortages, told
+from livestream.lab.load import Load
 from livestream.lab.probe import ProbeError
-from tests.lab import child
+from livestream.lab.server import own_server
+from tests.lab import QUICK, child, loading
+from tests.lab.servers import UPGRADED, answering
 
 #: By limit: what 1,000 clients of 5 threads need of it beyond what is in use, and the command for a server
 #: that is not started yet.
@@ -71,20 +74,26 @@ def test_a_shortage_is_one_line():
 
 
 def test_a_running_server_s_own_limit_counts_and_the_load_s_is_ours():
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with child() as server:
         resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (123, 321))
-        found = {shortage.what: shortage.limit for shortage in shortages(soft, 0, server.pid)}
+        found = {shortage.what: shortage.limit for shortage in shortages(hard, 0, server.pid)}
     assert found["descriptors for the server"] == 123
-    assert found["descriptors for the load"] == soft
+    assert found["descriptors for the load"] == hard
 
 
-def test_a_server_started_from_here_may_use_the_hard_limit():
+def test_a_server_and_a_load_that_are_started_from_here_may_use_the_hard_limit():
+    """Both raise their own."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (1_000, hard))
     try:
         assert READERS["server descriptors"](None) == Room(hard)
-        assert READERS["load descriptors"](None) == Room(1_000)
+        assert READERS["load descriptors"](None) == Room(hard)
+        with answering(UPGRADED) as url, loading(Load(url, **QUICK)) as running:
+            running.until("window")
+            assert resource.prlimit(running.pid, resource.RLIMIT_NOFILE) == (hard, hard)
+        with own_server() as server:
+            assert resource.prlimit(server.pid, resource.RLIMIT_NOFILE) == (hard, hard)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 

@@ -1,0 +1,296 @@
+"""`livestream scale`: what does a thread per channel per client cost, in the port and in any other server?"""
+
+import math
+import shlex
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import Any, Final
+
+import click
+
+from livestream.cli.scaling import run, says_limits, try_server
+from livestream.cli.target import door_options, shown_headers, url_option
+from livestream.contract import CHANNELS
+from livestream.lab.experiment import THREADS_PER_CLIENT, Planned, Setup
+from livestream.lab.experiments.lifecycle import lifecycle as plan_lifecycle
+from livestream.lab.experiments.models import MODELS
+from livestream.lab.experiments.models import models as plan_models
+from livestream.lab.experiments.soak import soak as plan_soak
+from livestream.lab.experiments.sweep import sweep as plan_sweep
+from livestream.lab.experiments.switch_interval import INTERVALS
+from livestream.lab.experiments.switch_interval import switch_interval as plan_switch_interval
+from livestream.lab.host import host_facts, process_facts
+from livestream.lab.load import Load
+from livestream.lab.probe import ProbeError
+from livestream.lab.results import Results
+from livestream.lab.server import ServerError, own_server, running_server
+from livestream.parity.playing.target import NoAnswer
+from livestream.settings import OPTIONS
+
+if find_spec("matplotlib") is None:
+    # It is loaded last, for the plots: that it is missing must be told before minutes of measuring.
+    raise ModuleNotFoundError("No module named 'matplotlib'", name="matplotlib")
+
+#: What is run when no experiment is named.
+DEFAULT: Final = "sweep"
+MOST_CLIENTS: Final = 100_000
+MakePlan = Callable[[Setup], list[Planned]]
+
+
+class _Numbers(click.ParamType[tuple[float, ...]]):
+    """Numbers between commas, each once and within bounds."""
+
+    name = "numbers"
+
+    def __init__(self, kind: type[int] | type[float], least: float, most: float) -> None:
+        self._kind, self._least, self._most = kind, least, most
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[float, ...]:
+        if isinstance(value, tuple):
+            return value
+        try:
+            numbers = tuple(dict.fromkeys(self._kind(word) for word in value.split(",")))
+        except ValueError:
+            self.fail(f"{value!r} is not of the form 1,10,100.", param, ctx)
+        wrong = [number for number in numbers if not self._least <= number <= self._most]
+        if wrong:
+            self.fail(f"{wrong[0]} is not in the range {self._least} to {self._most}.", param, ctx)
+        return numbers
+
+
+class _Finite(click.FloatRange):
+    """A range that "nan" is not in."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> float:
+        number: float = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value} is no number.", param, ctx)
+        return number
+
+
+class _Experiments(click.Group):
+    """A group with a default: `scale --clients 10` is `scale sweep --clients 10`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args or args[0].startswith("-") and args[0] not in ctx.help_option_names:
+            args = [DEFAULT, *args]
+        return super().parse_args(ctx, args)
+
+
+class _Experiment(click.Command):
+    """A command that knows which options are the server's."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            if error.option_name.removeprefix("--").replace("-", "_") in OPTIONS:
+                raise click.UsageError(f"{error.option_name} is the server's: put it after --") from error
+            raise
+
+
+_Experiments.command_class = _Experiment
+
+
+@click.group(cls=_Experiments)
+def scale() -> None:
+    """Measure what clients cost a server: threads, memory, processor time, lateness.
+
+    Without a name of an experiment it is `sweep`. Each starts the port in a process of its own; options of
+    `livestream serve` go after `--`. sweep, lifecycle and soak also take any other server: --url, and --pid
+    if it runs on this machine.
+
+    Exit code 0: done. 1: some figures don't count, and the report says why. 2: it could not run.
+    """
+
+
+def _options(*options: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    def decorator(command: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(options):
+            command = option(command)
+        return command
+    return decorator
+
+
+def _clients(default: tuple[int, ...]) -> Callable[..., Any]:
+    return click.option(
+        "--clients", type=_Numbers(int, 1, MOST_CLIENTS), metavar="N,…", default=",".join(map(str, default)),
+        show_default=True, help="Numbers of clients; one step each.")
+
+
+def _seconds(default: float, help: str) -> Callable[..., Any]:
+    return click.option("--seconds", type=_Finite(0.1, 86_400), default=default, show_default=True, help=help)
+
+
+_WINDOW: Final = _seconds(20, "How long is measured, in each step.")
+_COMMON: Final = _options(
+    click.option("--rate", type=_Finite(0.1, 10_000), default=100, show_default=True,
+                 help="Connections opened per second."),
+    click.option("--time-scale", type=_Finite(0.001, 1_000), default=1, show_default=True,
+                 help="Of the server's intervals; a server started here gets it too."),
+    click.option("--out", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
+                 help="Where results, plots and report go.  [default: scale-EXPERIMENT]"),
+    click.option("--force", is_flag=True, help="Overwrite results that are there."),
+    click.option("--anyway", is_flag=True, help="Try also when this machine's limits are too low."),
+    click.argument("server_options", nargs=-1, type=click.UNPROCESSED, metavar="[-- SERVE OPTIONS]"),
+)
+_OTHER_SERVER: Final = _options(
+    url_option("--url", "Measure this server, which runs already."),
+    click.option("--pid", type=click.IntRange(1),
+                 help="Its process on this machine: threads, memory, processor."),
+    door_options,
+)
+
+
+@scale.command()
+@_options(_clients((1, 10, 100, 1000)), _WINDOW, _COMMON, _OTHER_SERVER)
+@click.pass_context
+def sweep(ctx: click.Context, /, **options: Any) -> None:
+    """The same load for more and more clients."""
+    _run(ctx, options, plan_sweep)
+
+
+@scale.command()
+@_options(_clients((100, 1000)), _seconds(5, "How long the clients stay."), _COMMON, _OTHER_SERVER)
+@click.pass_context
+def lifecycle(ctx: click.Context, /, **options: Any) -> None:
+    """Clients come and go: when are their threads gone?"""
+    _run(ctx, options, plan_lifecycle)
+
+
+@scale.command()
+@_options(
+    _clients((100,)),
+    click.option("--minutes", type=_Finite(0.01, 1_440), default=5, show_default=True, help="How long."),
+    click.option("--churn", type=_Finite(0, 1_000), default=10, show_default=True,
+                 help="Connections beside the clients that come and go, per second."),
+    _COMMON, _OTHER_SERVER)
+@click.pass_context
+def soak(ctx: click.Context, /, **options: Any) -> None:
+    """Minutes under load: what grows?"""
+    _run(ctx, options | {"seconds": options["minutes"] * 60}, plan_soak)
+
+
+@scale.command("switch-interval")
+@_options(
+    _clients((1000,)),
+    click.option("--intervals", type=_Numbers(float, 0.0001, 10), metavar="S,…", show_default=True,
+                 default=",".join(f"{one:g}" for one in INTERVALS), help="Switch intervals in seconds."),
+    _WINDOW, _COMMON)
+@click.pass_context
+def switch_interval(ctx: click.Context, /, **options: Any) -> None:
+    """The same load at several of Python's switch intervals."""
+    _run(ctx, options, lambda setup: plan_switch_interval(setup, options["intervals"]), "switch interval")
+
+
+@scale.command()
+@_options(
+    _clients((100, 1000)),
+    click.option("--model", "names", multiple=True, type=click.Choice(MODELS),
+                 help="Only this one. May be repeated."),
+    _WINDOW, _COMMON)
+@click.pass_context
+def models(ctx: click.Context, /, **options: Any) -> None:
+    """Threads for each client, against a pool and a ticker."""
+    _run(ctx, options, lambda setup: plan_models(setup, options["names"] or MODELS), "broadcaster")
+
+
+def _run(ctx: click.Context, options: dict[str, Any], make_plan: MakePlan, varied: str = "") -> None:
+    """Checks, measures, reports, and leaves with the exit code."""
+    experiment = str(ctx.info_name)
+    folder: Path = options["out"] or Path(f"scale-{experiment}")
+    _check(options, folder)
+    setup = _setup(options)
+    results = Results(experiment, _command(ctx), datetime.now(UTC).isoformat(timespec="seconds"), 0, varied)
+    try:
+        results.host = host_facts()
+        results.server = _server_facts(options)
+        results.notes += says_limits(setup, _threads_per_client(options), options["anyway"])
+        try_server(setup)
+    except (ProbeError, ServerError, NoAnswer) as error:
+        raise click.UsageError(str(error)) from error
+    results.time_scale = options["time_scale"]
+    if results.time_scale != 1:
+        results.notes.append(
+            f"At time scale {results.time_scale:g} bytes per second and lateness compare with nothing.")
+    _prepare(folder)
+    ctx.exit(run(results, make_plan(setup), folder))
+
+
+def _check(options: dict[str, Any], folder: Path) -> None:
+    if options.get("pid") and not options["url"]:
+        raise click.UsageError("--pid needs --url: the server that runs in that process")
+    if options.get("url") and options["server_options"]:
+        raise click.UsageError(
+            f"{options['server_options'][0]} is for a server that is started here: leave out that, or --url")
+    for name in ("headers", "authority"):
+        if options.get(name) and not options["url"]:
+            raise click.UsageError("--header and --ca need --url: our own server asks for neither")
+    first = "".join(options["server_options"][:1])
+    if first and not first.startswith("-"):
+        raise click.UsageError(f"{first!r} is no option: leave it out; the server's options go after --")
+    if any(word.partition("=")[0] == "--time-scale" for word in options["server_options"]):
+        raise click.UsageError("--time-scale goes before --: the load must know it too")
+    if (folder / "results.json").exists() and not options["force"]:
+        raise click.UsageError(f"{folder} holds results already: choose another --out, or --force")
+
+
+def _prepare(folder: Path) -> None:
+    """That nothing can be written must be told before anything is measured."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise click.UsageError(f"{folder} can't be written: {error.strerror}") from error
+
+
+def _setup(options: dict[str, Any]) -> Setup:
+    url, pid, scale = options.get("url"), options.get("pid"), options["time_scale"]
+    load = Load(
+        "", 0, options["seconds"], options["rate"], scale, options.get("churn", 0.0),
+        headers=options.get("headers", ()), authority=options.get("authority"))
+    return Setup(
+        own_server if url is None else running_server(url, pid), url is None, load, options["clients"],
+        ("--time-scale", str(scale), *options["server_options"]), pid)
+
+
+def _threads_per_client(options: dict[str, Any]) -> int:
+    """As the original's, unless it is known that there are fewer: none may be asked for in vain."""
+    words = options["server_options"]
+    shared = any(name in words for name in MODELS[1:]) and "--broadcaster" in words
+    return THREADS_PER_CLIENT - len(CHANNELS) if shared else THREADS_PER_CLIENT
+
+
+def _server_facts(options: dict[str, Any]) -> dict[str, str]:
+    if options.get("url") is None:
+        return {"name": "the port", "options": shlex.join(options["server_options"]) or "none"}
+    facts = {"name": options["url"]}
+    if options["pid"] is None:
+        return facts | {"process": "not seen: without --pid there is only what the clients saw"}
+    return facts | {"pid": str(options["pid"])} | process_facts(options["pid"])
+
+
+def _command(ctx: click.Context) -> str:
+    """The same command again, without the values of headers."""
+    words = ["livestream", "scale", str(ctx.info_name)]
+    for option in ctx.command.params:
+        value = ctx.params.get(option.name or "")
+        given = ctx.get_parameter_source(option.name or "") is not click.core.ParameterSource.DEFAULT
+        if isinstance(option, click.Option) and given:
+            words += _words(option, value)
+    rest = ctx.params["server_options"]
+    return shlex.join([*words, *(["--", *rest] if rest else [])])
+
+
+def _words(option: click.Option, value: Any) -> Sequence[str]:
+    if option.name == "headers":
+        return shown_headers(value)
+    if option.is_flag:
+        return option.opts[:1]
+    if isinstance(value, tuple) and not option.multiple:
+        return [option.opts[0], ",".join(f"{one:g}" for one in value)]
+    values = value if option.multiple else [value]
+    return [word for one in values for word in (option.opts[0], str(one))]

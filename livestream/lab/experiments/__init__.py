@@ -1,0 +1,1 @@
+"""The experiments: each makes a plan of steps from a setup and its own options."""

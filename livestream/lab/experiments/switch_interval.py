@@ -1,0 +1,25 @@
+"""`switch-interval`: the GIL storm, the same load at several of Python's switch intervals.
+
+Each thread that waits for the GIL wakes once per interval, in vain (DESIGN,
+"The GIL storm"): too short an interval and the waiting alone eats the machine,
+too long and a thread that has lost a race waits all of it.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Final
+
+from livestream.lab.experiment import Planned, Setup
+
+#: In seconds; the first is Python's own.
+INTERVALS: Final = (0.005, 0.05, 0.3, 1.0)
+
+
+def switch_interval(setup: Setup, intervals: Sequence[float] = INTERVALS) -> list[Planned]:
+    """One step for each number of clients and each interval, in seconds. For a server of ours only."""
+    return [
+        setup.planned(name, clients, partial(setup.step, clients, condition=name, options=options))
+        for interval in intervals
+        for name, options in [(f"{interval:g} s", ("--switch-interval", str(interval)))]
+        for clients in setup.clients
+    ]
