@@ -13,7 +13,7 @@ PACKAGE = Path(livestream.__file__).parent
 #: Every arrow that may be drawn; all may also import `contract`, and themselves.
 MAY_IMPORT = {
     "contract": set(),
-    "__init__": {"app", "settings", "stream"},
+    "__init__": {"app", "client", "settings", "stream"},
     "__main__": {"cli"},
     "cli": {"app", "settings", "client", "parity", "lab"},
     "app": {"settings", "stream", "services", "transport", "web"},
@@ -69,7 +69,7 @@ def test_the_port_knows_of_the_services_only_their_interfaces():
 
 @pytest.mark.parametrize(
     "instrument",
-    ["parity.run", "parity.recorder", "lab.swarm", "lab.experiment", "wire.client"])
+    ["parity.run", "parity.recorder", "lab.swarm", "lab.experiment", "wire.client", "client"])
 def test_an_instrument_loads_nothing_of_the_service(instrument):
     code = (
         f"import sys, livestream.{instrument}\n"

@@ -16,6 +16,7 @@ COMMANDS: Final = {
     "parity": "livestream.cli.parity",
     "record": "livestream.cli.record",
     "asyncapi": "livestream.cli.asyncapi",
+    "watch": "livestream.cli.watch",
     "scale": "livestream.cli.scale",
 }
 #: What is installed with an extra only, by the package that would be missing first.

@@ -34,3 +34,11 @@ def test_welcome():
     assert {line.split('"')[3] for line in lines[2:]} == {
         "subscription_confirmed", "block_update", "tps_update",
     }
+
+
+def test_client():
+    lines = run(EXAMPLES / "client.py")
+    assert [line for line in lines if line.startswith("state:")] == [
+        f"state: {state}" for state in ("connecting", "open", "reconnecting", "open", "closed")]
+    assert lines.count("subscribed: block_updates") == 2
+    assert lines.count("block 12345") == 3

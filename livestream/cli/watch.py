@@ -1,0 +1,140 @@
+"""`livestream watch`: the stream in a terminal, or as lines for a pipe."""
+
+import math
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Final
+
+import click
+from rich.console import Console
+from rich.live import Live
+
+from livestream import contract
+from livestream.cli.target import door_options
+from livestream.cli.watching import CHANNELS, Picture, line_of, shown_state
+from livestream.client import ALL, Message, StreamClient, StreamError
+from livestream.parity.playing.target import trusting
+
+DEFAULT_URL: Final = f"ws://localhost:{contract.PORT}"
+REFRESHES_PER_SECOND: Final = 4
+
+#: Whether a message is to be shown.
+Wanted = Callable[[Message], bool]
+#: Shows what a client of these channels hears, until it is closed.
+Show = Callable[[StreamClient, tuple[str, ...], Wanted], None]
+
+
+def _number(ctx: click.Context, param: click.Parameter, value: float | None) -> float | None:
+    # click's ranges let it through: it is neither below nor above anything.
+    if value is not None and math.isnan(value):
+        raise click.BadParameter("nan is no number of seconds.")
+    return value
+
+
+@click.command()
+@click.argument("url", default=DEFAULT_URL)
+@click.option("--channel", "channels", multiple=True, type=click.Choice(tuple(CHANNELS)), metavar="CHANNEL",
+              help=f"Watch only this channel: {', '.join(CHANNELS)}. May be repeated. Otherwise all.")
+@click.option("--json", "as_json", is_flag=True,
+              help="Print every message as one line of JSON; what becomes of the connection goes to "
+                   "standard error.")
+@click.option("--seconds", type=click.FloatRange(0, threading.TIMEOUT_MAX), callback=_number,
+              help="End by itself after so long.  [default: never]")
+@door_options
+def watch(url: str, **options: Any) -> None:
+    """Watch the stream at URL (default: port 9003 of this machine) until Ctrl-C.
+
+    Each channel has a line with its latest values, its rate and how late the last update came. When the
+    connection is lost it is tried again after 3, 6, 12, 24 and 48 s; then the blockchain statistics are
+    polled every second, and marked so, until the stream is back. Without a terminal each message is a line.
+    """
+    channels = tuple(dict.fromkeys(options["channels"])) or tuple(CHANNELS)
+    authority = options["authority"]
+    try:
+        client = StreamClient(
+            url, headers=options["headers"] or (), ssl_context=trusting(authority) if authority else None)
+    except StreamError as error:
+        raise click.UsageError(str(error)) from error
+    for channel in channels:
+        # It starts unasked; asked for, the original sends it twice.
+        if channel != contract.INITIAL_CHANNEL.name:
+            client.subscribe(channel)
+    wanted = _wanted(channels)
+    show = _VIEWS["json" if options["as_json"] else "terminal" if sys.stdout.isatty() else "lines"]
+    _until(options["seconds"], client, lambda: show(client, channels, wanted))
+
+
+def _wanted(channels: tuple[str, ...]) -> Wanted:
+    """All but the updates of other channels."""
+    unwanted = contract.UPDATE_TYPES - {CHANNELS[name].message_type for name in channels}
+    return lambda message: message.type not in unwanted
+
+
+def _until(seconds: float | None, client: StreamClient, show: Callable[[], None]) -> None:
+    """Shows until the time is up, Ctrl-C, or nobody reads any more; the client is closed then."""
+    timer = threading.Timer(seconds or 0, client.close)
+    timer.daemon = True
+    if seconds is not None:
+        client.on_state(lambda state: timer.start() if state == "connecting" else None)
+    try:
+        show()
+    except StreamError as error:
+        raise click.UsageError(str(error)) from error
+    finally:
+        timer.cancel()
+        client.close()
+
+
+def _print_json(client: StreamClient, channels: tuple[str, ...], wanted: Wanted) -> None:
+    _print_states(client, to_stderr=True)
+    _print_each(client, wanted, Message.as_json)
+
+
+def _print_lines(client: StreamClient, channels: tuple[str, ...], wanted: Wanted) -> None:
+    _print_states(client, to_stderr=False)
+    _print_each(client, wanted, line_of)
+
+
+def _print_states(client: StreamClient, to_stderr: bool) -> None:
+    def told(state: str) -> None:
+        # That nobody reads any more is for the next message to find out.
+        with suppress(OSError):
+            click.echo(shown_state(client.url, state, client.problem), err=to_stderr)
+
+    client.on_state(told)
+
+
+def _print_each(client: StreamClient, wanted: Wanted, text_of: Callable[[Message], str]) -> None:
+    """One line per message, at once; BrokenPipeError when nobody reads them any more."""
+    out = sys.stdout.buffer
+    for message in client.connect():
+        if wanted(message):
+            # What UTF-8 lacks, a lone surrogate, is written as JSON escapes it.
+            out.write(text_of(message).encode("utf-8", "backslashreplace") + b"\n")
+            out.flush()
+
+
+def _show(client: StreamClient, channels: tuple[str, ...], wanted: Wanted) -> None:
+    picture = Picture(client.url, channels)
+    over = threading.Event()
+    client.on(ALL, picture.on_message)
+
+    def on_state(state: str) -> None:
+        picture.on_state(state)
+        if state == "closed":
+            over.set()
+
+    client.on_state(on_state)
+    console = Console()
+
+    def drawn() -> Any:
+        return picture.drawn(client.problem)
+
+    with Live(get_renderable=drawn, console=console, refresh_per_second=REFRESHES_PER_SECOND):
+        client.connect()
+        over.wait()
+
+
+_VIEWS: Final[dict[str, Show]] = {"json": _print_json, "lines": _print_lines, "terminal": _show}

@@ -1,0 +1,12 @@
+"""The portal's connection manager in Python: reconnecting, handlers, and polling when there is no WebSocket.
+
+`StreamClient` is all that most scripts need. Source: SPEC, "The portal client".
+"""
+
+from livestream.client.client import StreamClient
+from livestream.client.handlers import ALL
+from livestream.client.life import State
+from livestream.client.messages import Message
+from livestream.client.settings import ClientSettings, Clock, StreamError
+
+__all__ = ["ALL", "ClientSettings", "Clock", "Message", "State", "StreamClient", "StreamError"]
