@@ -9,13 +9,14 @@ ARGS ?=
 # Test processes at once: most tests wait for a server's intervals, and one file stays in one process.
 JOBS ?= 3
 
-.PHONY: help run test lint unit bench soak wheel clean
+.PHONY: help run test lint unit bench soak pictures wheel clean
 
 help:
 	@echo "make run    install into $(VENV) and serve on port 9003 (ARGS='--profile corrected' for options)"
 	@echo "make test   install, check style and types, run all tests"
 	@echo "make bench  thread scaling at 1000, 2000 and 4000 clients beside original and floor, ten minutes"
 	@echo "make soak   what needs many minutes"
+	@echo "make pictures  photograph the live page in every state, into examples/pictures"
 	@echo "make wheel  build the package into dist/"
 	@echo "make clean  remove what make made"
 
@@ -36,6 +37,9 @@ bench: $(VENV)/.dev
 
 soak: $(VENV)/.dev
 	$(BIN)/python -m pytest tests/soak $(ARGS)
+
+pictures: $(VENV)/.dev
+	$(BIN)/python -m tests.browser.pictures
 
 wheel: $(VENV)/.dev
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .

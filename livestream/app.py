@@ -20,6 +20,7 @@ from livestream.stream.channels import SimulatedSource, live_channels
 from livestream.stream.endpoint import LiveStreamWebSocket
 from livestream.stream.jackson import to_json
 from livestream.stream.messages import SystemClock
+from livestream.stream.profiles import FAULTS, PROFILES
 from livestream.stream.registry import Registry
 from livestream.stream.shared import BROADCASTERS
 from livestream.transport.container import Sock, run_endpoint
@@ -29,7 +30,9 @@ from livestream.transport.machine import (
 )
 from livestream.transport.websocket import Limits, WebSocket
 from livestream.web.monitor import monitor
+from livestream.web.page import lab_page
 from livestream.web.rest import install_error_pages, live_data_resource
+from livestream.web.threads import ThreadList
 
 __all__ = ["LiveServer", "Parts", "create_app", "prepare_process"]
 
@@ -78,10 +81,29 @@ def create_app(settings: Settings = Settings()) -> Flask:
     app = Flask("livestream", static_folder=None)
     app.extensions[EXTENSION] = Parts(endpoint, registry, broadcaster, validators)
     app.register_blueprint(live_data_resource(validators, BlockchainStatsService(time.time_ns), to_json))
-    app.register_blueprint(monitor(endpoint.get_connection_stats, to_json))
+    facts = {
+        "profile": settings.profile.name,
+        "broadcaster": settings.broadcaster,
+        "time_scale": settings.time_scale,
+    }
+    threads = ThreadList(registry.connections, broadcaster.subscriptions, broadcaster.workers, facts)
+    app.register_blueprint(monitor(endpoint.get_connection_stats, threads.open_connections, to_json))
+    app.register_blueprint(lab_page(threads.snapshot, _profiles(settings), to_json))
     install_error_pages(app)
     _add_stream(app, endpoint, settings)
     return app
+
+
+def _profiles(settings: Settings) -> dict[str, object]:
+    """The faults by name, in their own sentences, and which profile has which."""
+    return {
+        "running": settings.profile.name,
+        "profiles": [
+            {"name": name, "faults": [flag for flag in FAULTS if getattr(profile, flag)]}
+            for name, profile in PROFILES.items()
+        ],
+        "faults": [{"name": flag, **fault._asdict()} for flag, fault in FAULTS.items()],
+    }
 
 
 def _add_stream(app: Flask, endpoint: LiveStreamWebSocket, settings: Settings) -> None:

@@ -21,6 +21,9 @@ VALIDATORS_HEALTH_PATH: Final = f"{API}/live/validators/health"
 WEBSOCKET_STATS_PATH: Final = f"{API}/websocket/stats"
 #: The live page (port).
 LAB_PATH: Final = "/lab/"
+#: What the page's thread theatre shows, and the profiles it explains (port).
+LAB_THREADS_PATH: Final = f"{LAB_PATH}threads"
+LAB_PROFILES_PATH: Final = f"{LAB_PATH}profiles"
 #: The body of every 404 that is not JSON.
 NOT_FOUND_PAGE: Final = "<html><body><h1>Resource not found</h1></body></html>"
 

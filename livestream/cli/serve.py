@@ -96,6 +96,7 @@ def _greet(console: Console, server: LiveServer) -> None:
     shown = "localhost" if host in EVERY_INTERFACE else host
     address = f"[{shown}]:{port}" if ":" in shown else f"{shown}:{port}"
     console.print(f"stream   ws://{address}{contract.STREAM_PATH}", markup=False)
+    console.print(f"page     http://{address}{contract.LAB_PATH}", markup=False)
     console.print(f"REST     http://{address}{contract.BLOCKCHAIN_STATS_PATH}", markup=False)
     console.print(f"profile  {settings.profile.name}", markup=False)
     ceiling = server.ceiling

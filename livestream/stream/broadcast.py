@@ -5,20 +5,17 @@ Source: SPEC, "Messages" (first update at once, then the interval) and DESIGN,
 """
 
 import logging
-import signal
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from math import ceil
-from typing import Generic, Protocol, Self, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from livestream.stream.channels import Channel
 from livestream.stream.messages import Clock, envelope
 from livestream.stream.registry import Connection
+from livestream.stream.sleeping import SignalSleeper, Sleeper
 
 log = logging.getLogger(__name__)
-
-#: What ends a channel thread's sleep.
-WAKE_SIGNALS = (signal.SIGURG,)
 
 
 class Joinable(Protocol):
@@ -46,79 +43,34 @@ class Broadcaster(Protocol):
     def stop_everything(self) -> list[threading.Thread]:
         """Ends every subscription of every client; returns the threads, for joining."""
 
+    def subscriptions(self) -> Sequence["Subscription"]:
+        """All that run, a snapshot: for whoever watches."""
 
-class Sleeper(Protocol):
-    """A sleep that another thread can end. The thread that sleeps enters it first, and leaves it last."""
-
-    def __enter__(self) -> object: ...
-
-    def __exit__(self, *error: object) -> None: ...
-
-    def sleep(self, seconds: float) -> bool:
-        """Sleeps for `seconds`; True as soon as somebody has called `wake`."""
-
-    def wake(self) -> None:
-        """Ends the sleep, and all later ones; may be called more than once, by any thread at any time."""
-
-
-class SignalSleeper:
-    """Sleeps in `sigtimedwait`, woken by a signal sent to this one thread.
-
-    `threading.Event` would do for a few threads. But its wait is a futex, and
-    a wake-up from one costs more the more threads of the process wait in
-    others: with 15,000 asleep (Linux 6.18) the stream collapses. The
-    signal is SIGURG, which is ignored wherever it isn't waited for; here it
-    is kept waiting, so one that comes before the sleep ends the sleep at once.
-    """
-
-    __slots__ = ("_lock", "_awake", "_thread")
-
-    def __init__(self) -> None:
-        # Guards both fields: a thread that is signalled has not ended.
-        self._lock = threading.Lock()
-        self._awake = False
-        #: Which thread sleeps here, from entering to leaving.
-        self._thread: int | None = None
-
-    def __enter__(self) -> Self:
-        signal.pthread_sigmask(signal.SIG_BLOCK, WAKE_SIGNALS)
-        with self._lock:
-            self._thread = threading.get_ident()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        with self._lock:
-            self._thread = None
-        signal.sigtimedwait(WAKE_SIGNALS, 0)  # a signal that ended no sleep isn't left to the next one
-
-    def sleep(self, seconds: float) -> bool:
-        """Sleeps for `seconds`; True as soon as somebody has called `wake`."""
-        # Without the lock, which each of thousands of sleeps would pay for: whoever wakes signals as well.
-        if not self._awake:
-            signal.sigtimedwait(WAKE_SIGNALS, max(seconds, 0))
-        return self._awake
-
-    def wake(self) -> None:
-        """Ends the sleep, and all later ones."""
-        with self._lock:
-            self._awake = True
-            if self._thread is not None:
-                signal.pthread_kill(self._thread, signal.SIGURG)
+    def workers(self) -> Sequence[threading.Thread]:
+        """The threads that serve all clients together; none where each subscription has its own."""
 
 
 class Subscription:
     """One channel of one client while it runs: what it sends, and when."""
 
-    __slots__ = ("connection", "channel", "stopped", "_clock", "_fixed_delay", "_due")
+    __slots__ = (
+        "connection", "channel", "thread", "started", "sends", "stopped", "_clock", "_fixed_delay", "_due",
+    )
 
     def __init__(self, connection: Connection, channel: Channel, clock: Clock, fixed_delay: bool) -> None:
         self.connection = connection
         self.channel = channel
+        #: The thread that sends for it alone, if there is one.
+        self.thread: threading.Thread | None = None
+        #: When it began, by the clock's `monotonic`.
+        self.started = clock.monotonic()
+        #: How many updates it has sent; only whoever sends counts.
+        self.sends = 0
         #: It sends no update any more, but for one that it is just sending.
         self.stopped = False
         self._clock = clock
         self._fixed_delay = fixed_delay
-        self._due = clock.monotonic()
+        self._due = self.started
 
     def send_update(self) -> bool:
         """Sends one update; False when the session is closed or the connection lost.
@@ -134,6 +86,7 @@ class Subscription:
             session.send_text(update)
         except OSError:
             return False
+        self.sends += 1
         return True
 
     def delay(self, now: float) -> float:
@@ -154,7 +107,7 @@ class Subscription:
 class Broadcast(Subscription):
     """A subscription with a thread of its own."""
 
-    __slots__ = ("number", "thread", "_sleeper")
+    __slots__ = ("number", "_sleeper")
 
     def __init__(
         self,
@@ -167,7 +120,6 @@ class Broadcast(Subscription):
     ) -> None:
         super().__init__(connection, channel, clock, fixed_delay)
         self.number = number
-        self.thread: threading.Thread | None = None
         self._sleeper = sleeper
 
     @property
@@ -205,7 +157,8 @@ class Subscriptions(Generic[S]):
         """How many of this client run, in all or for one channel; those told to stop don't count."""
         return sum(not one.stopped for one in self._select(connection, channel_name))
 
-    def _everything(self) -> list[S]:
+    def subscriptions(self) -> list[S]:
+        """All that run, of all clients."""
         with self._lock:
             return [one for some in self._running.values() for one in some]
 
@@ -264,7 +217,11 @@ class ThreadBroadcaster(Subscriptions[Broadcast]):
 
     def stop_everything(self) -> list[threading.Thread]:
         """Ends every thread of every client; returns them for joining."""
-        return _stop_all(self._everything())
+        return _stop_all(self.subscriptions())
+
+    def workers(self) -> list[threading.Thread]:
+        """None: every subscription has a thread of its own."""
+        return []
 
     def _register(self, connection: Connection, channel: Channel) -> Broadcast:
         with self._lock:

@@ -108,6 +108,11 @@ class DueQueue:
             self._changed.notify()
             return list(self._workers)
 
+    def workers(self) -> list[threading.Thread]:
+        """The threads that send, as many as have been needed."""
+        with self._changed:
+            return list(self._workers)
+
     def _work(self) -> None:
         while self._wait_until_due():
             self.run_due()
@@ -202,8 +207,14 @@ class SharedBroadcaster(Subscriptions[SharedSubscription], ABC):
         with self._lock:
             self._stopped = True
             queues = list(self._queues.values())
-        self._stop_all(self._everything())
+        self._stop_all(self.subscriptions())
         return [worker for queue in queues for worker in queue.close() if worker.is_alive()]
+
+    def workers(self) -> list[threading.Thread]:
+        """The threads that send for all clients."""
+        with self._lock:
+            queues = list(self._queues.values())
+        return [worker for queue in queues for worker in queue.workers()]
 
     def run_due(self) -> None:
         """Sends every update that is due, on the caller's thread: the workers' step, for tests."""

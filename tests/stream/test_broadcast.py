@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from livestream.stream import broadcast
-from livestream.stream.broadcast import Broadcast, SignalSleeper, ThreadBroadcaster
+from livestream.stream.broadcast import Broadcast, ThreadBroadcaster
 from livestream.stream.channels import live_channels
 from livestream.stream.registry import CLOSED_SESSION, Connection
+from livestream.stream.sleeping import SignalSleeper
 from tests.stream.fakes import START_MS, FakeClock, FakeSession, FakeSleeper, FakeSource, HandThread
 from tests.support import PATIENCE, wait_until
 
@@ -65,6 +66,14 @@ def test_the_first_update_goes_out_at_once_and_the_others_an_interval_apart(fixe
         f'{{"type":"tps_update","payload":{{"number":{n}}},"timestamp":{START_MS + 1000 * (n - 1)}}}'
         for n in (1, 2, 3, 4)
     ]
+
+
+@BOTH
+def test_every_update_that_went_out_is_counted_and_one_that_failed_is_not(fixed_delay):
+    stage = Stage(fixed_delay, sleeps=5)
+    stage.session.lose_after(3)
+    stage.run()
+    assert (stage.broadcast.sends, len(stage.session.sent)) == (3, 3)
 
 
 def test_a_fixed_delay_adds_work_and_lateness_to_every_interval():
@@ -253,6 +262,19 @@ def test_counting_in_all_and_by_channel(threads):
         threads.start(name)
     assert (threads.count(), threads.count("tps_updates"), threads.count("network_status")) == (3, 2, 0)
     assert threads.broadcaster.count(connect(connection_id="nobody")) == 0
+
+
+def test_whoever_watches_sees_every_subscription_its_thread_and_its_beginning(threads):
+    threads.start()
+    threads.clock.advance(2)
+    threads.start("block_updates", connection=connect(connection_id="ffffffff" + CONNECTION_ID[8:]))
+    seen = threads.broadcaster.subscriptions()
+    assert [one.channel.name for one in seen] == ["tps_updates", "block_updates"]
+    assert [one.thread for one in seen] == HandThread.started
+    assert seen[1].started - seen[0].started == 2
+    assert threads.broadcaster.workers() == []
+    seen.clear()
+    assert len(threads.broadcaster.subscriptions()) == 2
 
 
 def test_a_thread_that_ends_is_forgotten(threads):

@@ -123,6 +123,21 @@ def test_every_subscription_keeps_its_own_phase(kind, fixed_delay):
     assert (stage.moments(), stage.moments(other)) == ([0, 1, 2], [0.25, 1.25, 2.25])
 
 
+def test_every_subscription_counts_its_own_sends(kind):
+    stage = Stage(kind)
+    stage.start()
+    stage.start("block_updates")
+    stage.play(0.5)
+    stage.start()
+    stage.play(3.5)
+    stage.connection.session.lose_after(0)
+    counted = {(one.channel.name, one.sends): one.thread for one in stage.broadcaster.subscriptions()}
+    assert counted == {("tps_updates", 5): None, ("block_updates", 3): None, ("tps_updates", 4): None}
+    [first, *_] = stage.broadcaster.subscriptions()
+    stage.play(2)
+    assert first.sends == 5 and stage.broadcaster.subscriptions() == []
+
+
 def test_five_subscribes_to_a_channel_that_runs_make_six_updates_a_second(kind):
     stage = Stage(kind)
     for _ in range(6):
@@ -313,6 +328,7 @@ def test_the_workers_are_daemons_named_by_their_role(kind):
         TickerBroadcaster: ["ticker-tps_updates", "ticker-block_updates", "ticker-network_status"],
     }[kind]
     assert all(thread.daemon is True for thread in HandThread.started)
+    assert stage.broadcaster.workers() == HandThread.started
 
 
 def test_the_pool_never_grows_beyond_its_size(kind):

@@ -37,7 +37,7 @@ RESOURCES = [STATS, VALIDATORS, FIRST, HEALTH, WEBSOCKET_STATS]
 def build_app(validators, blockchain):
     app = Flask("test", static_folder=None)
     app.register_blueprint(live_data_resource(validators, blockchain, to_json))
-    app.register_blueprint(monitor(lambda: STATISTICS, to_json))
+    app.register_blueprint(monitor(lambda: STATISTICS, lambda: 2, to_json))
     install_error_pages(app)
     # As the stream's endpoint is registered: with GET alone, and for handshakes alone.
     app.add_url_rule(STREAM, view_func=lambda: "upgraded", endpoint="stream", websocket=True)
@@ -237,7 +237,7 @@ def test_these_do_not_and_are_refused_with_nothing(client, path, accept):
 
 def test_the_statistics_of_the_stream(client):
     assert refusal(client.get(WEBSOCKET_STATS)) == (
-        200, JSON, None, '{"active_connections":-1,"total_connections":3}')
+        200, JSON, None, '{"active_connections":-1,"total_connections":3,"open_connections":2}')
 
 
 def test_the_order_of_refusals(client):

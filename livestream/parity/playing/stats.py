@@ -58,6 +58,8 @@ ENDINGS: Final = (
 _ENDING: Final = {ending.name: ending for ending in ENDINGS}
 
 Statistics = dict[str, int]
+#: What the original counts; a port may tell more.
+COUNTED: Final = ("active_connections", "total_connections")
 
 
 def read_statistics(target: Target) -> Statistics | None:
@@ -95,7 +97,7 @@ def _statistics(target: Target) -> Statistics:
     numbers = read_statistics(target)
     if numbers is None:
         raise NoAnswer(f"{target.url} has no statistics at {contract.WEBSOCKET_STATS_PATH}.")
-    return numbers
+    return {name: numbers[name] for name in COUNTED if name in numbers}
 
 
 def _try_to_end(client: WireClient, ending: Ending) -> None:
