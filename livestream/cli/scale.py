@@ -213,6 +213,7 @@ def _run(ctx: click.Context, options: dict[str, Any], make_plan: MakePlan, varie
     except (ProbeError, ServerError, NoAnswer) as error:
         raise click.UsageError(str(error)) from error
     results.time_scale = options["time_scale"]
+    results.server_is_here = options.get("url") is None or options["pid"] is not None
     if results.time_scale != 1:
         results.notes.append(
             f"At time scale {results.time_scale:g} bytes per second and lateness compare with nothing.")

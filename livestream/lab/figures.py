@@ -13,6 +13,8 @@ STEADY: Final = 0.25
 SLICE_MESSAGES: Final = 200
 #: A quantile of fewer values than that is mostly luck, by name.
 ENOUGH: Final = {"p99": 1_000, "p999": 10_000}
+#: Where the load's own lateness is worth a word, in milliseconds: its timers alone are up to 2 ms late.
+NOTABLE_LAG_MS: Final = 5.0
 #: How much longer or shorter the server may be looked at than the load measures, of that time.
 OFF: Final = 0.1
 #: How much of one processor others may use meanwhile.
@@ -120,6 +122,13 @@ def warnings(result: dict[str, Any]) -> list[str]:
         found.append(f"{lost:,} of {result['clients']:,} clients never came up: {_reasons(result)}.")
     if result["lost"]:
         found.append(f"{result['lost']:,} of {result['up']:,} clients lost their connection meanwhile.")
+    if result["not_closed"]:
+        found.append(f"{result['not_closed']:,} clients said goodbye and were not closed by the server.")
+    if result["passing_failed"]:
+        found.append(f"{result['passing_failed']:,} of the connections that come and go could not be made.")
+    lag, late = result["own_lag_ms"]["p99"], result["lateness_ms"].get("p99", 0.0)
+    if lag >= max(NOTABLE_LAG_MS, late / 2):
+        found.append(f"The load itself was {lag:.0f} ms late (p99), and saw {late:.0f} ms.")
     due = result["updates"] + result["missed"]
     few = [QUANTILES[name] for name, enough in ENOUGH.items() if due < enough]
     if few:
@@ -133,8 +142,9 @@ def server_warnings(looks: Sequence[Look]) -> list[str]:
         (after.messages - before.messages, after.cpu_seconds - before.cpu_seconds)
         for before, after in zip(looks, looks[1:])
     ]
+    total = sum(messages for messages, _ in parts)
     if not parts or min(messages for messages, _ in parts) < SLICE_MESSAGES:
-        return []
+        return [f"Processor time per message is of {total:,} messages only: measure for longer."]
     costs = [cpu_seconds / messages for messages, cpu_seconds in parts]
     spread, middle = max(costs) - min(costs), median(costs)
     if not middle or spread / middle <= STEADY:

@@ -150,6 +150,9 @@ class Results:
     #: About the run as a whole, one sentence each.
     notes: list[str] = field(default_factory=list)
 
+    #: Whether the server's process was on this machine, and seen.
+    server_is_here: bool = True
+
     @property
     def finished(self) -> bool:
         """False when Ctrl-C or an error ended it."""

@@ -69,6 +69,8 @@ class Swarm:
         self._clients: list[Client] = []
         self._connect_ms: list[float] = []
         self._failures: list[str] = []
+        self._passing_failures: list[str] = []
+        self._not_closed = 0
         self._came_and_went = 0
 
     async def run(self) -> dict[str, Any]:
@@ -101,13 +103,13 @@ class Swarm:
 
     async def _open_later(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
-        client = await self._open(Watch(self._tally), _SUBSCRIPTIONS)
+        client = await self._open(Watch(self._tally), _SUBSCRIPTIONS, self._failures)
         if client is not None:
             self._connect_ms.append(client.up.result())
             self._clients.append(client)
 
-    async def _open(self, watch: Watch, subscriptions: bytes) -> Client | None:
-        """One client that is up; None, and the reason kept, when it isn't in time."""
+    async def _open(self, watch: Watch, subscriptions: bytes, failures: list[str]) -> Client | None:
+        """One client that is up; None, and the reason among the failures, when it isn't in time."""
         client = Client(watch, self._request, subscriptions)
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT):
@@ -115,7 +117,7 @@ class Swarm:
                     lambda: client, self._address.host, self._address.port, ssl=self._context)
                 await client.up
         except (OSError, TimeoutError) as error:
-            self._failures.append(_reason(error))
+            failures.append(_reason(error))
             client.drop()
             return None
         return client
@@ -159,7 +161,7 @@ class Swarm:
             task.add_done_callback(passing.discard)
 
     async def _come_and_go(self) -> None:
-        client = await self._open(Watch(Tally()), b"")
+        client = await self._open(Watch(Tally()), b"", self._passing_failures)
         if client is not None:
             client.say_goodbye()
             await _all_over([client])
@@ -172,7 +174,8 @@ class Swarm:
             for client in self._clients:
                 client.say_goodbye()
             await _all_over(self._clients)
-            _say("closed", open=sum(not client.over.done() for client in self._clients))
+            self._not_closed = sum(not client.over.done() for client in self._clients)
+            _say("closed", open=self._not_closed)
         for client in self._clients:
             client.drop()
 
@@ -188,6 +191,8 @@ class Swarm:
             "up": up,
             "failures": self._failures[:3],
             "failed": len(self._failures),
+            "passing_failed": len(self._passing_failures),
+            "not_closed": self._not_closed,
             "connect_ms": quantiles(self._connect_ms),
             "seconds": seconds,
             "messages": tally.messages,

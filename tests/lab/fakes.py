@@ -9,6 +9,8 @@ RESULT = {
     "failures": [],
     "failed": 0,
     "lost": 0,
+    "passing_failed": 0,
+    "not_closed": 0,
     "connect_ms": {"p50": 1.0, "p90": 2.0, "p99": 3.0, "p999": 4.0, "max": 5.0},
     "seconds": 10.0,
     "messages": 12_000,

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from livestream.lab.figures import (
-    Look, Machine, Seen, client_figures, invalid, machine_warnings, server_figures, server_warnings, warnings,
-    window_warnings,
+    Look, Machine, Seen, client_figures, invalid, machine_warnings, server_figures, server_invalid,
+    server_warnings, warnings, window_warnings,
 )
 from livestream.lab.probe import Sample, Switches
 from livestream.lab.results import FIGURES, QUANTILES
@@ -187,10 +187,6 @@ def looks(*parts):
     ([(200, 100), (300, 90), (400, 100), (500, 110), (600, 114.9)], None),
     ([(200, 100), (300, 90), (400, 100), (500, 110), (600, 115.1)], "25%"),
     ([(200, 100), (200, 300), (200, 100)], "200%"),
-    ([(199, 100), (200, 300), (200, 100)], None),
-    ([(0, 0), (200, 100), (200, 300), (200, 100)], None),
-    ([(0, 0), (0, 0)], None),
-    ([], None),
     # A process that uses nothing, or next to nothing, is perhaps not the server: no reason to fail.
     ([(200, 0)] * 5, None),
     ([(200, 0), (200, 0), (200, 3)], None),
@@ -198,6 +194,43 @@ def looks(*parts):
 def test_processor_time_that_is_not_steady(parts, spread):
     told = f"Processor time per message was not steady: {spread} between parts of the window."
     assert server_warnings(looks(*parts)) == ([told] if spread else [])
+
+
+@pytest.mark.parametrize(("parts", "messages"), [
+    ([(199, 100), (200, 300), (200, 100)], 599),
+    ([(0, 0), (200, 100), (200, 300), (200, 100)], 600),
+    ([(0, 0), (0, 0)], 0),
+    ([], 0),
+])
+def test_processor_time_of_few_messages(parts, messages):
+    assert server_warnings(looks(*parts)) == [
+        f"Processor time per message is of {messages} messages only: measure for longer."]
+
+
+def test_what_else_may_be_off_about_the_clients():
+    assert warnings(RESULT | {"not_closed": 4}) == [
+        "4 clients said goodbye and were not closed by the server."]
+    assert warnings(RESULT | {"passing_failed": 6}) == [
+        "6 of the connections that come and go could not be made."]
+
+
+@pytest.mark.parametrize(("lag", "late", "told"), [
+    (4.9, 1.0, []), (5.0, 10.1, []),
+    (5.0, 10.0, ["The load itself was 5 ms late (p99), and saw 10 ms."]),
+    (19.0, 19.0, ["The load itself was 19 ms late (p99), and saw 19 ms."]),
+])
+def test_a_load_that_was_nearly_as_late_as_what_it_saw(lag, late, told):
+    times = {"own_lag_ms": {"p99": lag}, "lateness_ms": {"p99": late}}
+    assert warnings(RESULT | times) == told
+
+
+def test_a_process_that_does_nothing_is_not_the_server():
+    """12,000 messages came meanwhile."""
+    idle = [Look(100.0, 0, 5.0), Look(110.0, 12_000, 5.0)]
+    assert server_invalid(RESULT, idle) == (
+        "The process did nothing while 12,000 messages came: is it the server's?",)
+    assert server_invalid(RESULT, [*idle, Look(111.0, 12_000, 5.001)]) == ()
+    assert server_invalid(RESULT | {"messages": 0}, idle) == ()
 
 
 @pytest.mark.parametrize(("used", "stolen", "told"), [

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from livestream.lab.reports.pictures import Picture, by_condition
-from livestream.lab.reports.reference import SOURCES, Reference, reference
+from livestream.lab.reports.reference import Reference, references_for
 from livestream.lab.reports.styles import AXIS_WIDTH
 from livestream.lab.reports.text import label
 from livestream.lab.reports.ticks import number, roomy, spans_decades
@@ -53,8 +53,8 @@ def x_axis(results: Results, picture: Picture) -> Across:
 
 
 def _clients(results: Results, picture: Picture) -> Across:
-    found = (reference(source, panel.figure) for source in SOURCES for panel in picture.panels)
-    given = (known.points for known in found if known)
+    given = (
+        known.points for panel in picture.panels for known in references_for(results, panel.figure).values())
     counts = sorted({step.clients for step in results.steps}.union(*given))
     log = spans_decades(counts)
     limits = (counts[0] / 1.25, counts[-1] * 1.25) if log else (0.0, max(1, counts[-1]) * 1.08)

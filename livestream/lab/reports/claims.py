@@ -12,7 +12,7 @@ from livestream.lab.reports.cells import (
     NOTHING, clients_told, given, given_number, measured, number, ratio, shown as shown,
 )
 from livestream.lab.reports.reference import (
-    MODELS_EXPERIMENT, ORIGINAL, REPORT, Claim, ModelClaim, reference, references,
+    MODELS_EXPERIMENT, ORIGINAL, REPORT, Claim, ModelClaim, comparable, reference, references,
 )
 from livestream.lab.results import FIGURES, Results, Step
 
@@ -81,15 +81,10 @@ def comparison(results: Results) -> list[Row]:
     steps = [step for step in results.steps if step.valid]
     names = [
         name for name in FIGURES
-        if _comparable(name, results) and any(measured(step, name) is not None for step in steps)
+        if comparable(results, name) and any(measured(step, name) is not None for step in steps)
     ]
     rows = (_row(step, name) for step in steps for name in names)
     return [row for row in rows if (row.report, row.original) != (NOTHING, NOTHING)]
-
-
-def _comparable(name: str, results: Results) -> bool:
-    """At another time scale an interval is not the interval that the report and the original are about."""
-    return results.time_scale == 1 or not FIGURES[name].scales
 
 
 def _row(step: Step, name: str) -> Row:
@@ -152,7 +147,7 @@ def _furthest_off(claim: Claim, results: Results) -> _Measured | None:
 
 
 def _answering(claim: Claim, results: Results) -> Iterable[tuple[Step, float]]:
-    if not _comparable(claim.figure, results):
+    if not comparable(results, claim.figure):
         return
     for step in results.steps:
         value = measured(step, claim.figure)
@@ -205,7 +200,7 @@ def _by_how_much(claim: Claim, found: _Measured) -> str:
 def _not_measured(claim: Claim, results: Results) -> str:
     if results.experiment != claim.experiment:
         return _elsewhere(claim.experiment)
-    if not _comparable(claim.figure, results):
+    if not comparable(results, claim.figure):
         return f"Not measured: at time scale {results.time_scale:g} it can't be told."
     there = "" if claim.clients is None else f" at {clients_told(claim.clients)}"
     needs = "".join(

@@ -17,7 +17,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLoca
 
 from livestream.lab.reports.across import Across, Points, x_axis
 from livestream.lab.reports.pictures import TIME_PANELS, Panel, Picture, Scale, pictures, time_lines, titles
-from livestream.lab.reports.reference import SOURCES, reference
+from livestream.lab.reports.reference import SOURCES, reference, references_for
 from livestream.lab.reports.styles import (
     AXIS_WIDTH, DOTS_PER_INCH, GREY, INVALID, MARK, NO_LINE, NO_MARKER, PANEL_HEIGHT, REST_HEIGHT, ROW_HEIGHT,
     SETTINGS, SLANTED, SOURCE_STYLES, WIDTH, Style, run_style)
@@ -84,7 +84,7 @@ def _against(results: Results, picture: Picture) -> Figure:
     across = x_axis(results, picture)
     drawn, all_axes = _sheet(picture.title, len(picture.panels))
     for axes, panel in zip(all_axes, picture.panels):
-        for source in SOURCES:
+        for source in references_for(results, panel.figure):
             _draw_reference(axes, panel, across, source)
         _draw_run(axes, panel, across)
         _finish_x(axes, across)

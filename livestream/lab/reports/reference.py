@@ -12,7 +12,7 @@ from importlib.resources import files
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple, TypeVar
 
-from livestream.lab.results import FIGURES
+from livestream.lab.results import FIGURES, Results
 
 PACKAGED: Final = "reference.toml"
 REPORT: Final = "report"
@@ -149,6 +149,19 @@ def references() -> References:
 def reference(source: str, figure: str) -> Reference | None:
     """What a source of SOURCES knows of a figure; None when it says nothing. KeyError for another source."""
     return references().figures[source].get(figure)
+
+
+def comparable(results: Results, figure: str) -> bool:
+    """At another time scale an interval is not the interval that the report and the original are about."""
+    return results.time_scale == 1 or not FIGURES[figure].scales
+
+
+def references_for(results: Results, figure: str) -> dict[str, Reference]:
+    """What the sources have to compare a run's figure with, by source."""
+    if not comparable(results, figure):
+        return {}
+    found = {source: reference(source, figure) for source in SOURCES}
+    return {source: known for source, known in found.items() if known is not None}
 
 
 def parsed(text: str) -> References:

@@ -6,7 +6,7 @@ from typing import Final
 from livestream.lab.reports.cells import measured, shown
 from livestream.lab.reports.pictures import (
     TIME_PANELS, Panel, by_condition, pictures, time_lines, titles)
-from livestream.lab.reports.reference import SOURCES, reference
+from livestream.lab.reports.reference import SOURCES, references_for
 from livestream.lab.results import FIGURES, Results, Step
 
 #: What a headline calls each experiment.
@@ -40,7 +40,11 @@ def _machine(results: Results) -> str:
     known = {name: fact for name, fact in results.host.items() if fact not in _UNKNOWN}
     parts = [f"on {known['processor']}" if "processor" in known else "",
              f"with {known['cores']} cores" if "cores" in known else ""]
-    return "".join(f" {part}" for part in parts if part)
+    told = "".join(f" {part}" for part in parts if part)
+    # Of a server whose process isn't here only that it was looked at from here is known.
+    if results.server_is_here or not told:
+        return told
+    return f", looked at from a machine with {known['processor']}" if "processor" in known else ""
 
 
 def _load(results: Results) -> str:
@@ -107,10 +111,10 @@ def _values(steps: Iterable[Step], figure: str, place: Callable[[Step], str]) ->
 
 def _of_sources(results: Results, panel: Panel) -> Iterator[str]:
     run = {step.clients for step in results.steps}
-    for source, text in SOURCES.items():
-        known = reference(source, panel.figure)
-        counts = sorted(run if by_condition(results) else run.union(known.points if known else ()))
-        found = {count: known.at(count) for count in counts} if known else {}
+    for source, known in references_for(results, panel.figure).items():
+        text = SOURCES[source]
+        counts = sorted(run if by_condition(results) else run.union(known.points))
+        found = {count: known.at(count) for count in counts}
         values = [
             f"{shown(panel.figure, value)} at {Step('', count, {}).name}"
             for count, value in found.items() if value is not None

@@ -335,3 +335,9 @@ def test_at_another_time_scale_only_what_hangs_on_no_interval_is_compared():
     assert {row.figure for row in comparison(scaled(1.0))} == {
         "bytes_per_client", "late_p99", "channel_threads_per_client"}
     assert [row.figure for row in comparison(scaled(0.1))] == ["channel_threads_per_client"]
+
+
+def test_of_claims_that_hold_the_step_with_the_most_clients_tells():
+    steps = [Step("", clients, {"threads_left": 0}) for clients in (1, 1000, 100)]
+    by_id = {claim.id: claim for claim in judged(Results("lifecycle", "", "", 3, steps=steps))}
+    assert by_id["cleanup"].sentence == "Holds: 0 threads left over at 1,000 clients."

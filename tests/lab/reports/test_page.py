@@ -105,6 +105,8 @@ def test_the_page_is_whole_and_asks_for_nothing(results):
      "4 steps, all valid."),
     (samples.sweep(counts=(1,), host={"processor": "P"}),
      "A sweep of livestream 0.1.0 on P, 1 client: 1 step, valid."),
+    (replace(samples.sweep(counts=(1,), host={"processor": "P"}), server_is_here=False),
+     "A sweep of livestream 0.1.0, looked at from a machine with P, 1 client: 1 step, valid."),
     (samples.sweep(invalid=(100, 4_000), host={"cores": "2 of 2"}),
      "A sweep of livestream 0.1.0 with 2 of 2 cores, 100 to 4,000 clients: 4 steps, 2 of them invalid."),
     (samples.sweep(counts=(100,), invalid=(100,), host={"processor": "unknown"}),

@@ -7,8 +7,9 @@ import pytest
 from livestream.contract import CHANNELS
 from livestream.lab.reports.reference import (
     EXPERIMENTS, PACKAGED, SOURCES, Reference, ReferenceDataError, parsed, reference, references,
+    references_for,
 )
-from livestream.lab.results import FIGURES
+from livestream.lab.results import FIGURES, Results
 
 TEXT = (files("livestream.lab.reports") / PACKAGED).read_text(encoding="utf-8")
 
@@ -241,3 +242,10 @@ def test_a_file_that_can_t_be_used_is_refused_by_the_entry_s_name(old, new, name
     with pytest.raises(ReferenceDataError) as error:
         parsed(TEXT.replace(old, new))
     assert [word for word in (PACKAGED, *named) if word not in str(error.value)] == []
+
+
+def test_at_another_time_scale_a_figure_that_hangs_on_intervals_compares_with_nothing():
+    for time_scale, sources in ((1.0, {"report", "original"}), (0.2, set())):
+        run = Results("sweep", "", "", 1, time_scale=time_scale)
+        assert references_for(run, "bytes_per_client").keys() == sources
+        assert references_for(run, "channel_threads").keys() == {"report", "original"}
