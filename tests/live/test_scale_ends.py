@@ -153,7 +153,7 @@ def ended_by(how, folder):
     with Run(folder, "--clients", 1000, "--rate", 10) as run:
         run.server_with(40, 1)
         run.process.send_signal(how)
-        return run.ended(PATIENCE * 3)
+        return run.ended(PATIENCE * 6)
 
 
 def test_whoever_ends_it_before_anything_is_measured_no_process_is_left(tmp_path):
