@@ -6,7 +6,7 @@ CONSTRAINTS := .ci/constraints.txt
 # AsyncAPI's own JSON Schema, which the tests hold our document against.
 ASYNCAPI_SPECS := 6.11.1
 ARGS ?=
-# Test processes at once, one for each of two processors: most tests wait for a server's intervals, and one file stays in one process.
+# Test processes at once: most tests wait for a server's intervals, and one file stays in one process.
 JOBS ?= 2
 
 .PHONY: help run test lint unit bench soak pictures wheel clean
