@@ -106,7 +106,7 @@ class StreamUser(User):
         *swallowed, late_ms = late_ticks_ms(now - self.last[channel], channel.interval_ms / 1_000)
         for swallowed_ms in swallowed:
             self.tell(channel.name, swallowed_ms, failure="swallowed by a stall")
-        return max(0.0, late_ms)
+        return late_ms
 
     def tell(self, name: str, ms: float = 0, size: int = 0, failure: Exception | str | None = None) -> None:
         """One line of Locust's statistics gets one more."""

@@ -49,6 +49,7 @@ class _Numbers(click.ParamType[tuple[float, ...]]):
         self._kind, self._least, self._most = kind, least, most
 
     def convert(self, value: Any, param: Any, ctx: Any) -> tuple[float, ...]:
+        """What was given, as numbers; click's complaint when it isn't."""
         if isinstance(value, tuple):
             return value
         try:
@@ -65,6 +66,7 @@ class _Finite(click.FloatRange):
     """A range that "nan" is not in."""
 
     def convert(self, value: Any, param: Any, ctx: Any) -> float:
+        """What was given, if it is a number."""
         number: float = super().convert(value, param, ctx)
         if math.isnan(number):
             self.fail(f"{value} is no number.", param, ctx)
@@ -75,6 +77,7 @@ class _Experiments(click.Group):
     """A group with a default: `scale --clients 10` is `scale sweep --clients 10`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As click does; without an experiment's name the default's is put first."""
         if not args or args[0].startswith("-") and args[0] not in ctx.help_option_names:
             args = [DEFAULT, *args]
         return super().parse_args(ctx, args)
@@ -84,6 +87,7 @@ class _Experiment(click.Command):
     """A command that knows which options are the server's."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As click does; an option of the server's is told to stand after `--`."""
         try:
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from typing import IO, Any
+from typing import IO, Any, Final
 
 from livestream.contract import CHANNELS
 
@@ -55,6 +55,8 @@ def load_from_json(text: str) -> Load:
     return Load(**record | {"headers": tuple(map(tuple, record["headers"]))})
 
 
+#: Events after which the load waits until they have been handled: before its window and after it.
+PAUSES: Final = ("settled", "measured")
 #: Is told each event as it happens: its name, and what the load says beside it.
 OnEvent = Callable[[str, dict[str, Any]], None]
 #: Runs a load to its end and returns its result.
@@ -99,7 +101,7 @@ def _follow(told: IO[str], answers: IO[str], on_event: OnEvent) -> dict[str, Any
         if event == "result":
             return record
         on_event(event, record)
-        if event in ("settled", "measured"):
+        if event in PAUSES:
             # What there was to see is seen: it may go on.
             _tell(answers, "")
     return None

@@ -10,7 +10,7 @@ import psutil
 
 from livestream.lab import figures
 from livestream.lab.figures import Look, Machine, Seen
-from livestream.lab.load import Load, OnEvent, RunLoad, run_load
+from livestream.lab.load import PAUSES, Load, OnEvent, RunLoad, run_load
 from livestream.lab.probe import Probe, Sample
 from livestream.lab.results import Moment, Step
 from livestream.lab.server import Server
@@ -53,7 +53,7 @@ class _Watching:
     def __call__(self, event: str, record: dict[str, Any]) -> None:
         if event in ("window", "slice"):
             self.look(record["messages"])
-        if event in ("settled", "measured"):
+        if event in PAUSES:
             self.sample(event)
         if event not in ("slice", "connecting"):
             self.marks.set(event)
@@ -69,9 +69,8 @@ class _Watching:
             self.samples[name] = self._probe.sample()
 
     def seen(self, transport_threads: int) -> Seen:
-        return Seen(
-            self.samples["idle"], self.samples["settled"], self.samples["measured"],
-            self.looks, transport_threads)
+        before, after = (self.samples[event] for event in PAUSES)
+        return Seen(self.samples["idle"], before, after, self.looks, transport_threads)
 
 
 def measure(

@@ -22,11 +22,12 @@ from typing import Any, Final
 
 from livestream.contract import CHANNELS, INITIAL_CHANNEL, SUBSCRIBE
 from livestream.lab.client import Client
-from livestream.lab.load import Load, load_from_json
+from livestream.lab.load import PAUSES, Load, load_from_json
 from livestream.lab.tally import NAMES, Tally, Watch, late_ticks_ms, quantiles
 from livestream.wire.frames import Opcode, encode_frame
 from livestream.wire.handshake import handshake_request, parse_url
 
+BEFORE, AFTER = PAUSES
 #: How long one client may take to come up, in seconds, and all of them to close.
 CONNECT_TIMEOUT: Final = 30.0
 CLOSE_TIMEOUT: Final = 30.0
@@ -79,14 +80,14 @@ class Swarm:
         _say("up", up=len(self._clients))
         churn = asyncio.create_task(self._churn())
         await asyncio.sleep(self._load.warm_up)
-        await self._pause("settled")
+        await self._pause(BEFORE)
         used, began, churned = time.process_time(), time.monotonic(), self._came_and_went
         lags = await self._measure()
         seconds, used = time.monotonic() - began, time.process_time() - used
         churned = self._came_and_went - churned
         lost = sum(client.over.done() for client in self._clients)
         churn.cancel()
-        await self._pause("measured")
+        await self._pause(AFTER)
         await self._leave()
         return self._result(seconds, used / seconds, lags) | {"closed_connections": churned, "lost": lost}
 
