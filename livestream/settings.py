@@ -4,6 +4,7 @@ The command line's options and the `LIVESTREAM_*` variables are made from this
 dataclass, and both end in it.
 """
 
+import re
 from dataclasses import Field, dataclass, field, fields
 from typing import Any, NamedTuple
 
@@ -15,12 +16,17 @@ LOG_LEVELS = ("debug", "info", "warning", "error")
 
 
 class Option(NamedTuple):
-    """What the command line needs to know of a setting. `least` and `most` are inclusive bounds."""
+    """What the command line needs to know of a setting.
+
+    `least` and `most` are inclusive bounds; a text matches `pattern`, which `form` says in words.
+    """
 
     help: str
     least: float | None = None
     most: float | None = None
     choices: tuple[str, ...] = ()
+    pattern: str = ""
+    form: str = ""
 
 
 class SettingsError(ValueError):
@@ -81,12 +87,13 @@ class Settings:
         least=0.000_1,
         most=10,
     )
-    pin_cpu: int = _option(
-        -1,
-        "Run on this processor alone (-1: on all). Python runs one thread at a time anyway, and "
-        "handing over between threads is cheaper when they share a processor.",
-        least=-1,
-        most=4_095,
+    pin_cpu: str = _option(
+        "auto",
+        "Run on this processor alone; \"auto\" takes the one that the fewest processes are bound to, "
+        "\"none\" runs on all. Python runs one thread at a time anyway, and handing over between "
+        "threads is cheaper when they share a processor.",
+        pattern=r"auto|none|\d{1,4}",
+        form="auto, none or a processor's number",
     )
 
     def __post_init__(self) -> None:
@@ -113,6 +120,8 @@ def _check(name: str, value: Any, option: Option) -> None:
         raise SettingsError(f"{name} is {value}; it must be {option.most} or less")
     if option.choices and getattr(value, "name", value) not in option.choices:
         raise SettingsError(f"{name} is {value!r}; it must be one of {', '.join(option.choices)}")
+    if option.pattern and not re.fullmatch(option.pattern, value, re.ASCII):
+        raise SettingsError(f"{name} is {value!r}; it must be {option.form}")
 
 
 #: Every setting by name, with what the command line needs to know of it.

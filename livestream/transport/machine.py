@@ -8,6 +8,7 @@ import os
 import resource
 import sys
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -25,6 +26,7 @@ RESERVED_THREADS: Final = 64
 THREAD_STACK_BYTES: Final = 256 * 1024
 
 MAX_MAP_COUNT: Final = "/proc/sys/vm/max_map_count"
+PROCESSES: Final = Path("/proc")
 CGROUPS: Final = Path("/sys/fs/cgroup")
 OWN_CONTROL_GROUP: Final = Path("/proc/self/cgroup")
 #: For `gc.set_threshold`. A full pass of the cyclic collector stops every thread while it looks at every
@@ -56,19 +58,39 @@ def require_room_for_a_thread() -> None:
         raise RuntimeError("can't start new thread: memory maps are running out (vm.max_map_count)")
 
 
-def prepare_process(switch_interval: float, pin_cpu: int) -> None:
+def prepare_process(switch_interval: float, pin_cpu: str) -> None:
     """Makes this process fit for thousands of threads; before the first of them starts.
 
-    `switch_interval` in seconds, `pin_cpu` a processor's number or -1. Raises
-    OSError when there is no such processor.
+    `switch_interval` in seconds; `pin_cpu` a processor's number, "auto" or
+    "none". Raises OSError when there is no such processor.
     """
-    if pin_cpu >= 0:
-        os.sched_setaffinity(0, {pin_cpu})
+    if pin_cpu != "none":
+        os.sched_setaffinity(0, {least_bound_processor() if pin_cpu == "auto" else int(pin_cpu)})
     sys.setswitchinterval(switch_interval)
     gc.set_threshold(*COLLECTOR_THRESHOLDS)
     threading.stack_size(THREAD_STACK_BYTES)
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def least_bound_processor() -> int:
+    """The processor, of those this process may use, that the fewest other processes are bound to.
+
+    So several servers of ours take a processor each, as long as there are enough.
+    """
+    bound = Counter(_bound_processors())
+    return min(os.sched_getaffinity(0), key=lambda processor: (bound[processor], -processor))
+
+
+def _bound_processors() -> Iterator[int]:
+    """Of each process that may use one processor only; the kernel's own threads have no command line."""
+    for folder in PROCESSES.glob("[1-9]*"):
+        try:
+            allowed = os.sched_getaffinity(int(folder.name))
+            if len(allowed) == 1 and (folder / "cmdline").read_bytes():
+                yield from allowed
+        except OSError:  # it has ended
+            continue
 
 
 @cache

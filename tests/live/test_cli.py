@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from livestream.lab.server import own_server
 from livestream.wire.client import WireClient
 from livestream.wire.events import Kind
 from tests.support import PATIENCE, Command, next_text, running_command
@@ -59,6 +60,7 @@ REFUSALS = {
     ("serve", "--max-connections", "0"): "0 is not in the range",
     ("serve", "--log-level", "loud"): "'loud' is not one of",
     ("serve", "--pin-cpu", "4000"): "no processor 4000",
+    ("serve", "--pin-cpu", "-1"): "pin_cpu is '-1'; it must be auto, none or a processor's number",
     ("serve", "--host", "no.such.host.invalid"): "cannot listen on no.such.host.invalid:9003",
     ("serve", "--no-such-option"): "No such option",
     ("dance",): "No such command 'dance'",
@@ -165,3 +167,11 @@ def test_python_m_livestream_is_the_command():
 def test_welcome_is_json_over_the_command():
     with running_command() as url, WireClient.connect(url, timeout=PATIENCE) as client:
         assert json.loads(next_text(client).text)["type"] == "connection_established"
+
+
+def test_a_server_runs_on_one_processor_unless_told_otherwise():
+    allowed = os.sched_getaffinity(0)
+    for options, processors in ((), 1), (("--pin-cpu", "none"), len(allowed)):
+        with own_server(options) as server:
+            found = os.sched_getaffinity(server.pid)
+            assert len(found) == processors and found <= allowed

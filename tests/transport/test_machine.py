@@ -152,14 +152,46 @@ def process(monkeypatch):
 
 
 def test_a_process_is_prepared(process):
-    machine.prepare_process(0.3, -1)
+    machine.prepare_process(0.3, "none")
     assert process == [
         ("switch", 0.3), ("stack", machine.THREAD_STACK_BYTES), (resource.RLIMIT_NOFILE, (4096, 4096)),
     ]
 
 
+PROCESSORS = {
+    "nothing is bound": ({}, {0, 1, 2}, 2),
+    "one other server": ({11: {2}}, {0, 1, 2}, 1),
+    "a processor twice": ({11: {2}, 12: {1}, 13: {0}, 14: {2}, 15: {1}}, {0, 1, 2}, 0),
+    "others that may use several": ({11: {1, 2}, 12: {0, 1, 2}}, {0, 1, 2}, 2),
+    "the kernel's own thread": ({-11: {2}}, {0, 1, 2}, 2),
+    "a process that has just ended": ({11: None, 12: {2}}, {0, 1, 2}, 1),
+    "bound elsewhere": ({11: {3}}, {0, 1}, 1),
+    "only one allowed": ({11: {1}}, {1}, 1),
+}
+
+
+@pytest.mark.parametrize("name", PROCESSORS)
+def test_the_processor_that_the_fewest_are_bound_to(name, process, monkeypatch, tmp_path):
+    others, own, chosen = PROCESSORS[name]
+    for number in others:
+        (tmp_path / str(abs(number))).mkdir()
+        (tmp_path / str(abs(number)) / "cmdline").write_text("" if number < 0 else "python\0")
+    (tmp_path / "self").mkdir()
+
+    def affinity(pid):
+        allowed = others.get(pid, others.get(-pid)) if pid else own
+        if allowed is None:
+            raise ProcessLookupError
+        return allowed
+
+    monkeypatch.setattr(machine, "PROCESSES", tmp_path)
+    monkeypatch.setattr(os, "sched_getaffinity", affinity)
+    machine.prepare_process(0.3, "auto")
+    assert process[0] == ("cpus", {chosen})
+
+
 def test_a_process_is_pinned_when_asked(process, monkeypatch):
-    machine.prepare_process(0.3, 0)
+    machine.prepare_process(0.3, "0")
     assert process[0] == ("cpus", {0})
 
     def refuse(pid, cpus):
@@ -167,4 +199,4 @@ def test_a_process_is_pinned_when_asked(process, monkeypatch):
 
     monkeypatch.setattr(os, "sched_setaffinity", refuse)
     with pytest.raises(OSError):
-        machine.prepare_process(0.3, 4000)
+        machine.prepare_process(0.3, "4000")
