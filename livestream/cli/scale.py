@@ -1,8 +1,8 @@
 """`livestream scale`: what does a thread per channel per client cost, in the port and in any other server?"""
 
-import math
 import shlex
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import click
 
+from livestream.cli.parameters import Finite, MeasuringGroup, Numbers
 from livestream.cli.scaling import run, says_limits, try_server
 from livestream.cli.target import door_options, shown_headers, url_option
 from livestream.contract import CHANNELS
@@ -22,13 +23,13 @@ from livestream.lab.experiments.soak import soak as plan_soak
 from livestream.lab.experiments.sweep import sweep as plan_sweep
 from livestream.lab.experiments.switch_interval import INTERVALS
 from livestream.lab.experiments.switch_interval import switch_interval as plan_switch_interval
-from livestream.lab.host import host_facts, process_facts
+from livestream.lab.host import host_facts, process_facts, program_facts
 from livestream.lab.load import Load
 from livestream.lab.probe import ProbeError
 from livestream.lab.results import Results
 from livestream.lab.server import ServerError, own_server, running_server
 from livestream.parity.playing.target import NoAnswer
-from livestream.settings import OPTIONS
+from livestream.settings import DEFAULTS
 
 if find_spec("matplotlib") is None:
     # It is loaded last, for the plots: that it is missing must be told before minutes of measuring.
@@ -40,66 +41,7 @@ MOST_CLIENTS: Final = 100_000
 MakePlan = Callable[[Setup], list[Planned]]
 
 
-class _Numbers(click.ParamType[tuple[float, ...]]):
-    """Numbers between commas, each once and within bounds."""
-
-    name = "numbers"
-
-    def __init__(self, kind: type[int] | type[float], least: float, most: float) -> None:
-        self._kind, self._least, self._most = kind, least, most
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[float, ...]:
-        """What was given, as numbers; click's complaint when it isn't."""
-        if isinstance(value, tuple):
-            return value
-        try:
-            numbers = tuple(dict.fromkeys(self._kind(word) for word in value.split(",")))
-        except ValueError:
-            self.fail(f"{value!r} is not of the form 1,10,100.", param, ctx)
-        wrong = [number for number in numbers if not self._least <= number <= self._most]
-        if wrong:
-            self.fail(f"{wrong[0]} is not in the range {self._least} to {self._most}.", param, ctx)
-        return numbers
-
-
-class _Finite(click.FloatRange):
-    """A range that "nan" is not in."""
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> float:
-        """What was given, if it is a number."""
-        number: float = super().convert(value, param, ctx)
-        if math.isnan(number):
-            self.fail(f"{value} is no number.", param, ctx)
-        return number
-
-
-class _Experiments(click.Group):
-    """A group with a default: `scale --clients 10` is `scale sweep --clients 10`."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """As click does; without an experiment's name the default's is put first."""
-        if not args or args[0].startswith("-") and args[0] not in ctx.help_option_names:
-            args = [DEFAULT, *args]
-        return super().parse_args(ctx, args)
-
-
-class _Experiment(click.Command):
-    """A command that knows which options are the server's."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """As click does; an option of the server's is told to stand after `--`."""
-        try:
-            return super().parse_args(ctx, args)
-        except click.NoSuchOption as error:
-            if error.option_name.removeprefix("--").replace("-", "_") in OPTIONS:
-                raise click.UsageError(f"{error.option_name} is the server's: put it after --") from error
-            raise
-
-
-_Experiments.command_class = _Experiment
-
-
-@click.group(cls=_Experiments)
+@click.group(cls=MeasuringGroup, default=DEFAULT)
 def scale() -> None:
     """Measure what clients cost a server: threads, memory, processor time, lateness.
 
@@ -121,19 +63,19 @@ def _options(*options: Callable[..., Any]) -> Callable[[Callable[..., Any]], Cal
 
 def _clients(default: tuple[int, ...]) -> Callable[..., Any]:
     return click.option(
-        "--clients", type=_Numbers(int, 1, MOST_CLIENTS), metavar="N,…", default=",".join(map(str, default)),
+        "--clients", type=Numbers(int, 1, MOST_CLIENTS), metavar="N,…", default=",".join(map(str, default)),
         show_default=True, help="Numbers of clients; one step each.")
 
 
 def _seconds(default: float, help: str) -> Callable[..., Any]:
-    return click.option("--seconds", type=_Finite(0.1, 86_400), default=default, show_default=True, help=help)
+    return click.option("--seconds", type=Finite(0.1, 86_400), default=default, show_default=True, help=help)
 
 
 _WINDOW: Final = _seconds(20, "How long is measured, in each step.")
 _COMMON: Final = _options(
-    click.option("--rate", type=_Finite(0.1, 10_000), default=100, show_default=True,
+    click.option("--rate", type=Finite(0.1, 10_000), default=100, show_default=True,
                  help="Connections opened per second."),
-    click.option("--time-scale", type=_Finite(0.001, 1_000), default=1, show_default=True,
+    click.option("--time-scale", type=Finite(0.001, 1_000), default=1, show_default=True,
                  help="Of the server's intervals; a server started here gets it too."),
     click.option("--out", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
                  help="Where results, plots and report go.  [default: scale-EXPERIMENT]"),
@@ -168,8 +110,8 @@ def lifecycle(ctx: click.Context, /, **options: Any) -> None:
 @scale.command()
 @_options(
     _clients((100,)),
-    click.option("--minutes", type=_Finite(0.01, 1_440), default=5, show_default=True, help="How long."),
-    click.option("--churn", type=_Finite(0, 1_000), default=10, show_default=True,
+    click.option("--minutes", type=Finite(0.01, 1_440), default=5, show_default=True, help="How long."),
+    click.option("--churn", type=Finite(0, 1_000), default=10, show_default=True,
                  help="Connections beside the clients that come and go, per second."),
     _COMMON, _OTHER_SERVER)
 @click.pass_context
@@ -181,13 +123,15 @@ def soak(ctx: click.Context, /, **options: Any) -> None:
 @scale.command("switch-interval")
 @_options(
     _clients((1000,)),
-    click.option("--intervals", type=_Numbers(float, 0.0001, 10), metavar="S,…", show_default=True,
+    click.option("--intervals", type=Numbers(float, 0.0001, 10), metavar="S,…", show_default=True,
                  default=",".join(f"{one:g}" for one in INTERVALS), help="Switch intervals in seconds."),
     _WINDOW, _COMMON)
 @click.pass_context
 def switch_interval(ctx: click.Context, /, **options: Any) -> None:
     """The same load at several of Python's switch intervals."""
-    _run(ctx, options, lambda setup: plan_switch_interval(setup, options["intervals"]), "switch interval")
+    known = {sys.getswitchinterval(): "Python's", DEFAULTS["switch_interval"]: "the port's"}
+    intervals = options["intervals"]
+    _run(ctx, options, lambda setup: plan_switch_interval(setup, intervals, known), "switch interval")
 
 
 @scale.command()
@@ -218,11 +162,20 @@ def _run(ctx: click.Context, options: dict[str, Any], make_plan: MakePlan, varie
         raise click.UsageError(str(error)) from error
     results.time_scale = options["time_scale"]
     results.server_is_here = options.get("url") is None or options["pid"] is not None
-    if results.time_scale != 1:
-        results.notes.append(
-            f"At time scale {results.time_scale:g} bytes per second and lateness compare with nothing.")
+    results.notes += _notes(experiment, options)
     _prepare(folder)
     ctx.exit(run(results, make_plan(setup), folder))
+
+
+def _notes(experiment: str, options: dict[str, Any]) -> Iterator[str]:
+    """What a reader of the results must know of how they came about."""
+    if options["time_scale"] != 1:
+        yield f"At time scale {options['time_scale']:g} bytes per second and lateness compare with nothing."
+    if experiment == "models" and options["server_options"]:
+        yield "The message corpus was played to each broadcaster without the server's other options."
+    if options.get("pid") and len(options["clients"]) > 1:
+        yield ("The server ran on from step to step: memory that an earlier step left behind is not counted "
+               "again, so growth per client may be more than is told here.")
 
 
 def _check(options: dict[str, Any], folder: Path) -> None:
@@ -264,14 +217,21 @@ def _setup(options: dict[str, Any]) -> Setup:
 
 def _threads_per_client(options: dict[str, Any]) -> int:
     """As the original's, unless it is known that there are fewer: none may be asked for in vain."""
-    words = options["server_options"]
-    shared = any(name in words for name in MODELS[1:]) and "--broadcaster" in words
-    return THREADS_PER_CLIENT - len(CHANNELS) if shared else THREADS_PER_CLIENT
+    names = options.get("names") or _broadcasters(options["server_options"])
+    return THREADS_PER_CLIENT if MODELS[0] in names else THREADS_PER_CLIENT - len(CHANNELS)
+
+
+def _broadcasters(server_options: Sequence[str]) -> Sequence[str]:
+    """Those that may serve: the one that the options name, in either form, the last of several."""
+    words = [word for option in server_options for word in option.split("=", 1)]
+    named = [name for option, name in zip(words, words[1:]) if option == "--broadcaster"]
+    return named[-1:] or MODELS
 
 
 def _server_facts(options: dict[str, Any]) -> dict[str, str]:
     if options.get("url") is None:
-        return {"name": "the port", "options": shlex.join(options["server_options"]) or "none"}
+        told = {"name": "the port", "options": shlex.join(options["server_options"]) or "none"}
+        return told | program_facts()
     facts = {"name": options["url"]}
     if options["pid"] is None:
         return facts | {"process": "not seen: without --pid there is only what the clients saw"}

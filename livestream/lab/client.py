@@ -21,6 +21,8 @@ class Client(asyncio.Protocol):
         self.watch = watch
         #: Done once the handshake is answered: how long it took, in milliseconds.
         self.up: asyncio.Future[float] = loop.create_future()
+        #: Done once the first message is there, the welcome.
+        self.greeted: asyncio.Future[None] = loop.create_future()
         #: Done once the connection is over.
         self.over: asyncio.Future[None] = loop.create_future()
         self.transport: asyncio.Transport | None = None
@@ -74,6 +76,8 @@ class Client(asyncio.Protocol):
         for frame in self._frames.feed(data):
             if frame.opcode == Opcode.TEXT:
                 header = 2 if len(frame.payload) < 126 else 4
+                if not self.greeted.done():
+                    self.greeted.set_result(None)
                 self.watch.note(frame.payload, header + len(frame.payload), now)
             elif frame.opcode in _ANSWERS:
                 self._send(encode_frame(_ANSWERS[frame.opcode], frame.payload))

@@ -28,6 +28,12 @@ def host_facts(root: Path = Path("/")) -> dict[str, str]:
     return {name: _told(fact, root) for name, fact in FACTS.items()}
 
 
+def program_facts() -> dict[str, str]:
+    """The interpreter of this process and its packages: a server's that is started from here too."""
+    versions = {package: _told(_version(package), Path("/")) for package in PACKAGES}
+    return {"python": f"{platform.python_implementation()} {platform.python_version()}"} | versions
+
+
 def process_facts(pid: int) -> dict[str, str]:
     """Of one process of ours: "executable", its base name, and "processors", how many it may run on.
 
@@ -101,8 +107,6 @@ FACTS: Final[Mapping[str, Fact]] = {
     "processor": _entry("proc/cpuinfo", "model name", ":"),
     "cores": _cores,
     "memory": _memory,
-    "python": lambda root: f"{platform.python_implementation()} {platform.python_version()}",
-    **{package: _version(package) for package in PACKAGES},
     "open files": _open_files,
     "vm.max_map_count": _file("proc/sys/vm/max_map_count"),
     "kernel.pid_max": _file("proc/sys/kernel/pid_max"),

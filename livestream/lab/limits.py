@@ -22,6 +22,7 @@ SPARE_MAPS: Final = 1_000
 SPARE_DESCRIPTORS: Final = 64
 SPARE_THREADS: Final = 64
 
+_LAST_PORT: Final = 65_535
 _KERNEL: Final = Path("/proc/sys/kernel")
 #: Where the control groups are that may limit tasks, by the controllers in a line of /proc/PID/cgroup: none
 #: in version 2.
@@ -106,6 +107,14 @@ def _maps(clients: int, threads: int) -> int:
     return threads * MAPS_PER_THREAD + SPARE_MAPS
 
 
+def _ports(clients: int, threads: int) -> int:
+    return clients
+
+
+def _widen_ports(needed: int, pid: int | None) -> str:
+    return f'sysctl -w net.ipv4.ip_local_port_range="{max(1_024, _LAST_PORT - needed)} {_LAST_PORT}"'
+
+
 def _ulimit(option: str) -> Callable[[int, int | None], str]:
     return lambda needed, pid: f"ulimit -{option} {needed}"
 
@@ -133,6 +142,7 @@ NEEDS: Final[Mapping[str, Need]] = {
     "kernel.pid_max": Need("threads (kernel.pid_max)", _threads, _sysctl("kernel.pid_max")),
     "pids.max": Need("threads (pids.max of the control group)", _threads, _echo_to_group),
     "processes of the user": Need("threads (ulimit -u)", _threads, _prlimit("u", "nproc")),
+    "ports": Need("ports for the load (net.ipv4.ip_local_port_range)", _ports, _widen_ports),
     "vm.max_map_count": Need("memory maps (vm.max_map_count)", _maps, _sysctl("vm.max_map_count")),
 }
 
@@ -174,6 +184,15 @@ def _read_maps(pid: int | None) -> Room | None:
     return None if limit is None else Room(limit)
 
 
+def _read_ports(pid: int | None) -> Room | None:
+    """Each connection to one address needs a port of its own (ip(7))."""
+    try:
+        first, last = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
+    except (OSError, ValueError):
+        return None
+    return Room(last - first + 1)
+
+
 #: How each limit is read on this machine; by the names of NEEDS.
 READERS: Final[Mapping[str, Reader]] = {
     "server descriptors": _read_server_descriptors,
@@ -182,6 +201,7 @@ READERS: Final[Mapping[str, Reader]] = {
     "kernel.pid_max": _of_all_threads(_KERNEL / "pid_max"),
     "pids.max": _read_group,
     "processes of the user": _read_user_processes,
+    "ports": _read_ports,
     "vm.max_map_count": _read_maps,
 }
 

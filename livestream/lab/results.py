@@ -69,8 +69,8 @@ FIGURES: Final[dict[str, Figure]] = {
     "load_cpu_share": Figure("the load's processor time, of one processor", "%", 1),
     "load_lag_p99": Figure("the load's own lateness, p99", "ms", 1),
     # lifecycle
-    "open_seconds": Figure("until all clients were up", "s", 2),
-    "close_seconds": Figure("until all clients had closed", "s", 2),
+    "open_seconds": Figure("until all clients were up, coming at the load's rate", "s", 2),
+    "close_seconds": Figure("from the first Close frame until all clients were closed", "s", 2),
     "gone_seconds": Figure("from the last close until the threads were gone", "s", 2, scales=True),
     "peak_threads": Figure("threads at the most", ""),
     "threads_left": Figure("threads left over", ""),
@@ -79,10 +79,13 @@ FIGURES: Final[dict[str, Figure]] = {
     # soak
     "minutes": Figure("duration", "min", 1),
     "rss_growth_kb_per_minute": Figure("growth of memory (RSS)", "kB/min", 1),
+    "rss_growth_error_kb_per_minute": Figure("growth of memory (RSS), standard error", "kB/min", 1),
     "threads_growth_per_minute": Figure("growth of threads", "1/min", 2),
     "descriptors_growth_per_minute": Figure("growth of descriptors", "1/min", 2),
     "closed_connections": Figure("connections that came and went", ""),
     "rss_per_closed_connection_bytes": Figure("memory (RSS) kept per connection that has gone", "B"),
+    "rss_per_closed_connection_error_bytes": Figure(
+        "memory (RSS) kept per connection that has gone, standard error", "B"),
 }
 
 

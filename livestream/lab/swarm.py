@@ -18,6 +18,7 @@ import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
+from itertools import count
 from typing import Any, Final
 
 from livestream.contract import CHANNELS, INITIAL_CHANNEL, SUBSCRIBE
@@ -155,19 +156,26 @@ class Swarm:
     async def _churn(self) -> None:
         """Connections that come, get the welcome and go, at an even rate."""
         passing: set[asyncio.Task[None]] = set()
-        while self._load.churn:
-            await asyncio.sleep(1 / self._load.churn)
+        began = time.monotonic()
+        for number in count(1) if self._load.churn else ():
+            await asyncio.sleep(began + number / self._load.churn - time.monotonic())
             task = asyncio.create_task(self._come_and_go())
             passing.add(task)
             task.add_done_callback(passing.discard)
 
     async def _come_and_go(self) -> None:
         client = await self._open(Watch(Tally()), b"", self._passing_failures)
-        if client is not None:
+        if client is None:
+            return
+        await asyncio.wait(
+            [client.greeted, client.over], timeout=CONNECT_TIMEOUT, return_when=asyncio.FIRST_COMPLETED)
+        if client.greeted.done():
             client.say_goodbye()
             await _all_over([client])
-            client.drop()
             self._came_and_went += 1
+        else:
+            self._passing_failures.append("no welcome came")
+        client.drop()
 
     async def _leave(self) -> None:
         if self._load.says_goodbye:

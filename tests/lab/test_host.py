@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from livestream.lab.host import FACTS, PACKAGES, UNKNOWN, host_facts, process_facts
+from livestream.lab import host
+from livestream.lab.host import FACTS, PACKAGES, UNKNOWN, host_facts, process_facts, program_facts
 from livestream.lab.probe import ProbeError
 from tests.lab import child
 
@@ -69,12 +70,17 @@ def test_a_file_without_sense_makes_one_fact_unknown_and_no_error(machine, name)
 def test_this_process_s_facts_are_those_that_python_tells():
     facts = host_facts()
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    assert facts["python"] == f"CPython {platform.python_version()}"
     assert facts["kernel"] == f"Linux {platform.release()}"
     assert facts["cores"] == f"{len(os.sched_getaffinity(0))} of {os.cpu_count()}"
     assert facts["open files"] == f"soft {soft}, hard {hard}"
-    assert UNKNOWN not in {facts[name] for name in PACKAGES}
     assert list(facts) == list(FACTS)
+
+
+def test_the_interpreter_and_its_packages_are_told_apart_from_the_machine():
+    facts = program_facts()
+    assert list(facts) == ["python", *PACKAGES] and facts.keys().isdisjoint(FACTS)
+    assert facts["python"] == f"CPython {platform.python_version()}"
+    assert UNKNOWN not in facts.values()
 
 
 def test_no_fact_says_whose_machine_it_is():
@@ -84,12 +90,8 @@ def test_no_fact_says_whose_machine_it_is():
 
 
 def test_a_package_that_is_not_installed_is_unknown(monkeypatch):
-    def missing(root):
-        from importlib.metadata import version
-        return version("no-such-package-at-all")
-
-    monkeypatch.setitem(FACTS, "wsproto", missing)
-    assert host_facts()["wsproto"] == UNKNOWN
+    monkeypatch.setattr(host, "PACKAGES", ("no-such-package-at-all",))
+    assert program_facts()["no-such-package-at-all"] == UNKNOWN
 
 
 def test_a_process_is_told_by_its_executable_and_its_processors():

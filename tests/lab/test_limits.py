@@ -23,6 +23,7 @@ WANTED = {
     "kernel.pid_max": (5_064, "sysctl -w kernel.pid_max={}"),
     "pids.max": (5_064, "echo {} > /sys/fs/cgroup/pids.max"),
     "processes of the user": (5_064, "ulimit -u {}"),
+    "ports": (1_000, 'sysctl -w net.ipv4.ip_local_port_range="64535 65535"'),
     "vm.max_map_count": (16_000, "sysctl -w vm.max_map_count={}"),
 }
 
@@ -104,6 +105,16 @@ def test_the_kernel_s_limits_are_read_with_the_threads_that_there_are():
         room = READERS["kernel.pid_max"](None)
     assert room.limit == int(Path("/proc/sys/kernel/pid_max").read_text())
     assert room.used > threads
+
+
+def test_the_ports_are_those_that_the_kernel_gives_out():
+    first, last = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()
+    assert READERS["ports"](None) == Room(int(last) - int(first) + 1)
+
+
+def test_no_port_below_1024_is_asked_for():
+    (found,) = shortages(70_000, 5, None, {"ports": lambda pid: Room(28_232)})
+    assert found.command == 'sysctl -w net.ipv4.ip_local_port_range="1024 65535"'
 
 
 def test_the_threads_of_a_user_are_counted():

@@ -1,7 +1,9 @@
 """The load's clients come, stay and leave as they are asked, and who could not is told with the reason."""
 
 import json
+import os
 import select
+import signal
 import socket
 import ssl
 import time
@@ -13,11 +15,13 @@ import trustme
 
 from livestream.contract import WEBSOCKET_STATS_PATH
 from livestream.lab.load import Load
+from livestream.wire.frames import Opcode, encode_frame
 from livestream.wire.handshake import http_request
 from tests.lab import QUICK, loading, whole
 from tests.lab.servers import UPGRADED, Seen, answering
 from tests.support import PATIENCE, running_command, wait_until
 
+WELCOME = encode_frame(Opcode.TEXT, b"{}", mask=None)
 SECRET = "Bearer let-me-in"
 
 
@@ -112,7 +116,7 @@ def test_they_stay_until_they_are_told_to_go():
 def test_a_server_that_never_closes_does_not_hold_it_up():
     """Neither the clients that say goodbye nor those that come and go, of which none may stay."""
     load = Load("", 3, 1.0, rate=200.0, time_scale=0.02, churn=40.0, says_goodbye=True)
-    with answering(UPGRADED) as url, loading(replace(load, url=url), CLOSE_TIMEOUT=0.1) as running:
+    with answering(UPGRADED + WELCOME) as url, loading(replace(load, url=url), CLOSE_TIMEOUT=0.1) as running:
         running.until("measured")
         assert 3 <= len(psutil.Process(running.pid).net_connections("tcp")) < 3 + 20
         *events, result = running.finish()
@@ -123,6 +127,28 @@ def test_a_server_that_never_closes_does_not_hold_it_up():
     # Of a silent channel so much is late that a tick of 20 ms is due fifty times in the second.
     assert result["channels"]["tps_updates"]["missed"] == pytest.approx(3 * 49, abs=3 * 3)
     assert result["lateness_ms"]["max"] == pytest.approx(980, abs=60)
+
+
+def test_those_that_come_and_go_wait_for_the_welcome():
+    load = Load("", 3, 1.0, rate=200.0, time_scale=0.02, churn=40.0)
+    with answering(UPGRADED) as url:
+        result = whole(replace(load, url=url), CONNECT_TIMEOUT=0.1)
+    assert result["closed_connections"] == 0
+    assert result["passing_failed"] > 20
+
+
+def test_a_stall_of_the_load_costs_none_of_those_that_come_and_go():
+    """They come by the clock, not each a pause after the one before."""
+    server = Seen(0.02)
+    with server.serving() as url, loading(Load(url, 1, 2.0, time_scale=0.02, churn=20.0)) as running:
+        running.until("window")
+        os.kill(running.pid, signal.SIGSTOP)
+        sent = len(server.sent)
+        wait_until(lambda: len(server.sent) > sent + 50)
+        os.kill(running.pid, signal.SIGCONT)
+        running.until("measured")
+        result = running.finish()[-1]
+    assert result["closed_connections"] >= 2.0 * 20 - 5
 
 
 def test_handshakes_that_are_refused_are_told_with_the_status():

@@ -156,6 +156,9 @@ def test_a_shared_broadcaster_needs_fewer_threads(refused):
     assert "memory maps" in refused(*most)
     for model in MODELS[1:]:
         assert "memory maps" not in refused(*most, "--", "--broadcaster", model)
+        assert "memory maps" not in refused(*most, "--", f"--broadcaster={model}")
+        assert "memory maps" not in refused("models", "--model", model, *most)
+    assert "memory maps" in refused("models", "--model", "pool", "--model", "threads", *most)
 
 
 @pytest.mark.timeout(300)

@@ -5,6 +5,7 @@ interval later (SPEC, "Life of a connection", 7).
 """
 
 from functools import partial
+from typing import Any
 
 from livestream.lab.experiment import Planned, Setup
 from livestream.lab.load import OnEvent
@@ -34,14 +35,22 @@ def _step(setup: Setup, clients: int, on_event: OnEvent) -> Step:
         left = probe.sample()
         figures = {
             "open_seconds": marks["up"],
-            "close_seconds": marks["closed"] - marks["closing"],
             "threads_left": left.threads - idle.threads,
             "descriptors_left": left.descriptors - idle.descriptors,
             "rss_left_mb": (left.rss_bytes - idle.rss_bytes) / 1e6,
         }
         return figures | ({"gone_seconds": marks[GONE] - marks["closed"]} if GONE in marks else {})
 
-    step = setup.step(clients, on_event, afterwards=afterwards, says_goodbye=True)
+    not_closed = 0
+
+    def watched(event: str, record: dict[str, Any]) -> None:
+        nonlocal not_closed
+        not_closed = record["open"] if event == "closed" else not_closed
+        on_event(event, record)
+
+    step = setup.step(clients, watched, afterwards=afterwards, says_goodbye=True)
+    if "closed" in step.marks and not not_closed:
+        step.figures["close_seconds"] = step.marks["closed"] - step.marks["closing"]
     if step.timeline:
         step.figures["peak_threads"] = max(moment.threads for moment in step.timeline)
     if step.timeline and GONE not in step.marks:

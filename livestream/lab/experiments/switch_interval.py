@@ -5,7 +5,7 @@ Each thread that waits for the GIL wakes once per interval, in vain (DESIGN,
 too long and a thread that has lost a race waits all of it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Final
 
@@ -15,11 +15,20 @@ from livestream.lab.experiment import Planned, Setup
 INTERVALS: Final = (0.005, 0.05, 0.3, 1.0)
 
 
-def switch_interval(setup: Setup, intervals: Sequence[float] = INTERVALS) -> list[Planned]:
-    """One step for each number of clients and each interval, in seconds. For a server of ours only."""
+def switch_interval(
+    setup: Setup, intervals: Sequence[float] = INTERVALS, known: Mapping[float, str] = {}
+) -> list[Planned]:
+    """One step for each number of clients and each interval, in seconds. For a server of ours only.
+
+    `known`: whose some of the intervals are, as "Python's".
+    """
     return [
         setup.planned(name, clients, partial(setup.step, clients, condition=name, options=options))
         for interval in intervals
-        for name, options in [(f"{interval:g} s", ("--switch-interval", str(interval)))]
+        for name, options in [(_name(interval, known), ("--switch-interval", str(interval)))]
         for clients in setup.clients
     ]
+
+
+def _name(interval: float, known: Mapping[float, str]) -> str:
+    return f"{interval:g} s ({known[interval]})" if interval in known else f"{interval:g} s"

@@ -152,7 +152,7 @@ def _answering(claim: Claim, results: Results) -> Iterable[tuple[Step, float]]:
     for step in results.steps:
         value = measured(step, claim.figure)
         there = claim.clients is None or claim.clients == step.clients
-        if step.valid and there and value is not None and _has(step, claim):
+        if step.valid and there and value is not None and _has(step, claim) and _is_sure(step, claim, value):
             yield step, value * step.clients if claim.times_clients else value
 
 
@@ -160,6 +160,14 @@ def _has(step: Step, claim: Claim) -> bool:
     """Whether it has what the claim needs besides."""
     found = ((measured(step, name), least) for name, least in claim.needs.items())
     return all(value is not None and value >= least for value, least in found)
+
+
+def _is_sure(step: Step, claim: Claim, value: float) -> bool:
+    """What shrinks for reasons of its own, or is known too badly, neither holds nor is off."""
+    if not claim.error:
+        return True
+    error = measured(step, claim.error)
+    return error is not None and 2 * error <= claim.allowed(step.clients) and value >= -2 * error
 
 
 def _measure(claim: Claim, step: Step, value: float) -> _Measured:
@@ -206,7 +214,10 @@ def _not_measured(claim: Claim, results: Results) -> str:
     needs = "".join(
         f"; a step counts from {given(name, least)} on ({FIGURES[name].title})"
         for name, least in claim.needs.items())
-    return f"Not measured: no valid step of this run tells it{there}{needs}."
+    sure = "" if not claim.error else (
+        f"; it counts when its standard error is at most {given(claim.error, claim.allowed(0) / 2)} "
+        "and it isn't clearly negative")
+    return f"Not measured: no valid step of this run tells it{there}{needs}{sure}."
 
 
 def _judged_models(claim: ModelClaim, results: Results) -> Judged:

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from livestream.lab.reports.page import html_report
+from livestream.lab.reports.pictures import OVER_TIME, PICTURES
 from livestream.lab.results import Results, results_csv, results_json
 
 
@@ -24,7 +25,16 @@ def write_report(results: Results, folder: Path) -> list[Path]:
         for name, plot in drawn.items() for suffix, content in plot._asdict().items()
     }
     page = html_report(results, {name: plot.svg.decode() for name, plot in drawn.items()})
-    return _write(folder, plots | {"report.html": page.encode()})
+    written = _write(folder, plots | {"report.html": page.encode()})
+    for path in _plots_in(folder) - set(written):
+        path.unlink()
+    return written
+
+
+def _plots_in(folder: Path) -> set[Path]:
+    """Those of a larger run before must not look like this one's."""
+    names = [*PICTURES, OVER_TIME, f"{OVER_TIME}-[0-9]*"]
+    return {path for name in names for suffix in ("svg", "png") for path in folder.glob(f"{name}.{suffix}")}
 
 
 def _write(folder: Path, contents: dict[str, bytes]) -> list[Path]:

@@ -16,6 +16,12 @@ from livestream.lab.reports.text import visible
 from livestream.lab.reports.words import described, headline, server_name
 from livestream.lab.results import FIGURES, Results, Step
 
+#: What no single figure can say of itself.
+FIGURES_NOTE: Final = (
+    "Lateness is against one interval after the update before, as a fixed delay has it: a delay that never "
+    "changes can't be seen. On loopback the sender's processor time has the way to the receiver's socket in "
+    "it, for every server alike."
+)
 #: How a verdict, and the run as a whole, are coloured: classes of the style sheet.
 _COLOURS: Final = {Verdict.HOLDS: "good", Verdict.OFF: "bad", Verdict.NOT_MEASURED: "quiet"}
 
@@ -74,7 +80,8 @@ def _template() -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(sources=SOURCES, machine_note=MACHINE_NOTE, verdict_colour=_verdict_colour)
+    environment.globals.update(
+        sources=SOURCES, machine_note=MACHINE_NOTE, figures_note=FIGURES_NOTE, verdict_colour=_verdict_colour)
     return environment.get_template("page.html.j2")
 
 

@@ -93,6 +93,9 @@ class Claim(NamedTuple):
     about: bool = False
     #: What a step must have besides to count: names of FIGURES to their least value.
     needs: Mapping[str, float] = _NOTHING
+    #: The figure that is the standard error of this one: the claim is judged only where twice as much is
+    #: within what is allowed, and where the value isn't clearly below zero. Empty when there is none.
+    error: str = ""
     #: What the report says when that is no number ("at once"); empty when it is.
     says: str = ""
     #: The same for the original.
@@ -234,6 +237,7 @@ def _claim(record: dict[str, Any], report: Mapping[str, Reference]) -> Claim:
         "value": _number(value),
         "about": record.get("about", said.about),
         "needs": MappingProxyType(needs),
+        "error": _figure(record["error"]) if "error" in record else "",
     }
     limits = ("tolerance", "slack", "slack_per_client")
     return Claim(**(record | read | {name: _number(record[name]) for name in limits if name in record}))

@@ -107,7 +107,8 @@ def soak(clients=500, minutes=20):
     found = figures(clients) | {
         "minutes": minutes, "rss_growth_kb_per_minute": 240.0, "threads_growth_per_minute": 0.01,
         "descriptors_growth_per_minute": 0.0, "closed_connections": 4_800,
-        "rss_per_closed_connection_bytes": 1_002.0,
+        "rss_per_closed_connection_bytes": 1_002.0, "rss_growth_error_kb_per_minute": 4.0,
+        "rss_per_closed_connection_error_bytes": 16.7,
     }
     marks = {"all up": 6.0, "churn": 60.0, "last minute": minutes * 60 - 60.0}
     return results("soak", [Step("", clients, found, timeline=tuple(line), marks=marks)],

@@ -47,6 +47,16 @@ def test_a_report_is_a_page_and_its_plots_twice(tmp_path):
     assert page.count("<img ") == 2 and "1 step, valid" in page
 
 
+def test_a_smaller_run_leaves_no_plot_of_a_larger_one_and_nothing_else_goes(tmp_path):
+    for name in ("memory.svg", "memory.png", "threads-over-time-2.svg", "threads-over-time-12.png"):
+        (tmp_path / name).write_text("of a larger run")
+    others = ["my-memory.svg", "notes.txt", "threads-over-time-mine.svg"]
+    for name in others:
+        (tmp_path / name).write_text("of the user")
+    paths = write_report(few(), tmp_path)
+    assert names(tmp_path) == sorted([*others, *(path.name for path in paths)])
+
+
 def test_a_run_without_steps_has_a_report(tmp_path):
     paths = write_report(samples.sweep(counts=(), planned=3), tmp_path)
     assert [path.name for path in paths] == ["report.html"]
