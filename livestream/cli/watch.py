@@ -1,10 +1,10 @@
 """`livestream watch`: the stream in a terminal, or as lines for a pipe."""
 
-import math
 import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, Final
 
 import click
@@ -12,9 +12,10 @@ from rich.console import Console
 from rich.live import Live
 
 from livestream import contract
+from livestream.cli.parameters import Finite
 from livestream.cli.target import door_options
 from livestream.cli.watching import CHANNELS, Picture, line_of, shown_state
-from livestream.client import ALL, Message, StreamClient, StreamError
+from livestream.client import ALL, ClientSettings, Message, StreamClient, StreamError
 from livestream.parity.playing.target import trusting
 
 DEFAULT_URL: Final = f"ws://localhost:{contract.PORT}"
@@ -22,15 +23,8 @@ REFRESHES_PER_SECOND: Final = 4
 
 #: Whether a message is to be shown.
 Wanted = Callable[[Message], bool]
-#: Shows what a client of these channels hears, until it is closed.
-Show = Callable[[StreamClient, tuple[str, ...], Wanted], None]
-
-
-def _number(ctx: click.Context, param: click.Parameter, value: float | None) -> float | None:
-    # click's ranges let it through: it is neither below nor above anything.
-    if value is not None and math.isnan(value):
-        raise click.BadParameter("nan is no number of seconds.")
-    return value
+#: Shows what a client hears, until it is closed.
+Show = Callable[[StreamClient, Wanted, Picture], None]
 
 
 @click.command()
@@ -40,21 +34,28 @@ def _number(ctx: click.Context, param: click.Parameter, value: float | None) -> 
 @click.option("--json", "as_json", is_flag=True,
               help="Print every message as one line of JSON; what becomes of the connection goes to "
                    "standard error.")
-@click.option("--seconds", type=click.FloatRange(0, threading.TIMEOUT_MAX), callback=_number,
+@click.option("--seconds", type=Finite(0, threading.TIMEOUT_MAX),
               help="End by itself after so long.  [default: never]")
+@click.option("--reconnect-delay", type=Finite(0.001, 3_600), default=ClientSettings.reconnect_delay,
+              show_default=True, help="Seconds before the first of five attempts; each later one waits twice "
+                                      "as long.")
+@click.option("--time-scale", type=Finite(0.000_1, 1_000), default=1.0, show_default=True,
+              help="Of the server's intervals, which lateness is against.")
 @door_options
 def watch(url: str, **options: Any) -> None:
     """Watch the stream at URL (default: port 9003 of this machine) until Ctrl-C.
 
     Each channel has a line with its latest values, its rate and how late the last update came. When the
     connection is lost it is tried again after 3, 6, 12, 24 and 48 s; then the blockchain statistics are
-    polled every second, and marked so, until the stream is back. Without a terminal each message is a line.
+    polled every second, and marked so, until the stream, still tried every 48 s, is back. Without a terminal
+    each message is a line.
     """
     channels = tuple(dict.fromkeys(options["channels"])) or tuple(CHANNELS)
     authority = options["authority"]
     try:
         client = StreamClient(
-            url, headers=options["headers"] or (), ssl_context=trusting(authority) if authority else None)
+            url, headers=options["headers"] or (), ssl_context=trusting(authority) if authority else None,
+            settings=_patient(options["reconnect_delay"]))
     except StreamError as error:
         raise click.UsageError(str(error)) from error
     for channel in channels:
@@ -63,7 +64,15 @@ def watch(url: str, **options: Any) -> None:
             client.subscribe(channel)
     wanted = _wanted(channels)
     show = _VIEWS["json" if options["as_json"] else "terminal" if sys.stdout.isatty() else "lines"]
-    _until(options["seconds"], client, lambda: show(client, channels, wanted))
+    picture = Picture(client.url, channels, options["time_scale"])
+    _until(options["seconds"], client, lambda: show(client, wanted, picture))
+
+
+def _patient(delay: float) -> ClientSettings:
+    """Attempts after the delay and its doubles; while REST is polled after each time the last of them."""
+    settings = ClientSettings(reconnect_delay=delay)
+    *_, last = settings.delays()
+    return replace(settings, retry_interval=last)
 
 
 def _wanted(channels: tuple[str, ...]) -> Wanted:
@@ -87,12 +96,12 @@ def _until(seconds: float | None, client: StreamClient, show: Callable[[], None]
         client.close()
 
 
-def _print_json(client: StreamClient, channels: tuple[str, ...], wanted: Wanted) -> None:
+def _print_json(client: StreamClient, wanted: Wanted, picture: Picture) -> None:
     _print_states(client, to_stderr=True)
     _print_each(client, wanted, Message.as_json)
 
 
-def _print_lines(client: StreamClient, channels: tuple[str, ...], wanted: Wanted) -> None:
+def _print_lines(client: StreamClient, wanted: Wanted, picture: Picture) -> None:
     _print_states(client, to_stderr=False)
     _print_each(client, wanted, line_of)
 
@@ -116,8 +125,7 @@ def _print_each(client: StreamClient, wanted: Wanted, text_of: Callable[[Message
             out.flush()
 
 
-def _show(client: StreamClient, channels: tuple[str, ...], wanted: Wanted) -> None:
-    picture = Picture(client.url, channels)
+def _show(client: StreamClient, wanted: Wanted, picture: Picture) -> None:
     over = threading.Event()
     client.on(ALL, picture.on_message)
 

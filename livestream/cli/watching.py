@@ -101,14 +101,16 @@ class Picture:
     """The terminal view: told by the client's thread, drawn by another."""
 
     def __init__(
-        self, url: str, channels: tuple[str, ...], clock: Callable[[], float] = time.monotonic,
+        self, url: str, channels: tuple[str, ...], time_scale: float = 1.0,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`time_scale` multiplies the channels' intervals, which lateness is against."""
         self._url = url
         self._clock = clock
         # Guards all that follows.
         self._lock = threading.Lock()
         self._state = "closed"
-        self._rows = {name: _Row(CHANNELS[name].interval_ms / 1000) for name in channels}
+        self._rows = {name: _Row(CHANNELS[name].interval_ms / 1000 * time_scale) for name in channels}
         self._by_type = {CHANNELS[name].message_type: row for name, row in self._rows.items()}
         self._tps: deque[float] = deque(maxlen=SPARKS)
         self._error = ""

@@ -1,6 +1,7 @@
 """`livestream watch` as a user runs it: lines, JSON, a terminal, restarts, signals, a pipe that closes."""
 
 import fcntl
+import itertools
 import json
 import os
 import pty
@@ -25,7 +26,9 @@ from livestream.client import Message
 from livestream.contract import CHANNELS
 from livestream.settings import Settings
 from livestream.stream.profiles import PROFILES
-from tests.client.support import answer, is_poll, scripted, statistics
+from tests.client.support import (
+    STATISTICS, accept, answer, converse, is_poll, message, scripted, statistics,
+)
 from tests.parity.independent_server import Conversation, independent_server, serving
 from tests.support import PATIENCE, wait_until
 
@@ -167,7 +170,7 @@ REFUSALS = {
     ("http//x",): "'http//x' is not a URL",
     ("ws://x/#y",): "no fragment",
     ("ws://x", "--channel", "nope"): "'nope' is not one of 'tps_updates', 'block_updates'",
-    ("ws://x", "--seconds", "nan"): "nan is no number of seconds",
+    ("ws://x", "--seconds", "nan"): "nan is no number",
     ("ws://x", "--seconds", "-1"): "-1.0 is not in the range",
     ("ws://x", "--header", "nonsense"): "Header 1 is not of the form",
     ("ws://x", "--ca", "/nowhere"): "/nowhere holds no certificate",
@@ -287,7 +290,7 @@ def test_the_terminal_ends_by_itself(serve):
 
 def test_polled_updates_are_marked():
     moment = [100.0]
-    picture = Picture("ws://x", ("tps_updates",), lambda: moment[0])
+    picture = Picture("ws://x", ("tps_updates",), clock=lambda: moment[0])
     picture.on_state("polling")
     for tps in (1, 2, 3):
         polled = Message("tps_update", {"currentTPS": tps}, 1, 1, polled=True)
@@ -311,6 +314,51 @@ def test_whatever_a_server_calls_a_number_is_drawn(tps):
         picture.on_message(Message("tps_update", {"currentTPS": value, "\x1b[2J": value}, 1))
     with open(os.devnull, "w") as nowhere:
         Console(width=80, file=nowhere).print(picture.drawn(""))
+
+
+def test_lateness_is_against_the_scaled_interval():
+    moment = [100.0]
+    picture = Picture("ws://x", ("block_updates",), 0.1, clock=lambda: moment[0])
+    for _ in range(2):
+        picture.on_message(Message("block_update", {}, 1))
+        moment[0] += 0.25
+    with open(os.devnull, "w") as nowhere:
+        console = Console(width=100, file=nowhere, record=True)
+        console.print(picture.drawn(""))
+    assert "+50.0 ms" in console.export_text()
+
+
+def test_after_the_fifth_failure_it_polls_and_the_stream_comes_back():
+    """Refused six times: the first attempt and five more; then statistics, until the WebSocket is let in."""
+    refusals = itertools.count(1)
+
+    def script(connection, head):
+        if is_poll(head):
+            statistics(connection)
+        elif next(refusals) <= 7:
+            answer(connection, 503)
+        else:
+            accept(connection, head, message("tps_update", currentTPS=4_711))
+            converse(connection)
+
+    with scripted(script) as server, watching(server.url, "--json", "--reconnect-delay", "0.01") as process:
+        polled, *_, last = read_json(process, lambda one: one["payload"].get("currentTPS") == 4_711)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=PATIENCE)
+    assert (polled["type"], polled["polled"], polled["payload"]["currentTPS"]) == (
+        "tps_update", True, STATISTICS["transactionStats"]["currentTPS"])
+    assert "polled" not in last
+    states = [line.split()[1].rstrip(":") for line in err.decode().splitlines() if line]
+    assert states == ["connecting", "reconnecting", "polling", "open", "closed"]
+
+
+def test_the_terminal_says_that_it_polls():
+    def script(connection, head):
+        statistics(connection) if is_poll(head) else answer(connection, 503)
+
+    with scripted(script) as server, Terminal(server.url, "--reconnect-delay", "0.01") as terminal:
+        terminal.wait_for(r"  polling  \S+ answered the handshake with status 503")
+        terminal.wait_for(r"tps_updates .* polled  currentTPS 1,808,267")
 
 
 def test_a_stream_that_is_refused_while_rest_answers_is_still_watched():
