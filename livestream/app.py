@@ -26,7 +26,7 @@ from livestream.stream.shared import BROADCASTERS
 from livestream.transport.container import Sock, run_endpoint
 from livestream.transport.http import HttpServer
 from livestream.transport.machine import (
-    Ceiling, client_ceiling, prepare_process, require_room_for_a_thread,
+    Ceiling, client_ceiling, prepare_process, make_room_for_a_thread,
 )
 from livestream.transport.websocket import Limits, WebSocket
 from livestream.web.monitor import monitor
@@ -67,7 +67,7 @@ def create_app(settings: Settings = Settings()) -> Flask:
     validators = LiveValidatorsService(random, time.time_ns, settings.time_scale)
     registry = Registry()
     broadcaster = BROADCASTERS[settings.broadcaster](
-        clock, settings.profile.sleeps_a_fixed_delay, require_room=require_room_for_a_thread
+        clock, settings.profile.sleeps_a_fixed_delay, require_room=make_room_for_a_thread
     )
     endpoint = LiveStreamWebSocket(
         settings.profile,

@@ -80,11 +80,11 @@ class Settings:
         choices=tuple(BROADCASTERS),
     )
     switch_interval: float = _option(
-        0.3,
-        "Seconds after which a thread that waits for Python's lock asks for it. Each waiting thread "
-        "wakes that often: at Python's own 0.005 the waiting of thousands eats the processor, at 1 a "
-        "thread that lost a race waits the whole second.",
-        least=0.000_1,
+        0.0,
+        "Seconds after which a thread that waits for Python's lock asks for it; 0 takes longer the more "
+        "threads there are. Each waiting thread wakes that often: at Python's own 0.005 the waiting of "
+        "thousands eats the processors.",
+        least=0,
         most=10,
     )
     pin_cpu: str = _option(

@@ -123,8 +123,9 @@ def soak(ctx: click.Context, /, **options: Any) -> None:
 @scale.command("switch-interval")
 @_options(
     _clients((1000,)),
-    click.option("--intervals", type=Numbers(float, 0.0001, 10), metavar="S,…", show_default=True,
-                 default=",".join(f"{one:g}" for one in INTERVALS), help="Switch intervals in seconds."),
+    click.option("--intervals", type=Numbers(float, 0, 10), metavar="S,…", show_default=True,
+                 default=",".join(f"{one:g}" for one in INTERVALS),
+                 help="Switch intervals in seconds; 0 grows with the threads."),
     _WINDOW, _COMMON)
 @click.pass_context
 def switch_interval(ctx: click.Context, /, **options: Any) -> None:

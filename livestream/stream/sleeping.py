@@ -26,8 +26,9 @@ class SignalSleeper:
     """Sleeps in `sigtimedwait`, woken by a signal sent to this one thread.
 
     `threading.Event` would do for a few threads. But its wait is a futex, and
-    a wake-up from one costs more the more threads of the process wait in
-    others: with 15,000 asleep (Linux 6.18) the stream collapses. The
+    a process's futexes share a small table on Linux (6.16 and newer): a
+    wake-up from one searches among the threads that wait in others. With
+    15,000 asleep the stream collapsed. The
     signal is SIGURG, which is ignored wherever it isn't waited for; here it
     is kept waiting, so one that comes before the sleep ends the sleep at once.
     """

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from livestream.transport.machine import require_room_for_a_thread
+from livestream.transport.machine import make_room_for_a_thread
 from livestream.transport.wsgi import HttpConnection
 
 log = logging.getLogger(__name__)
@@ -145,7 +145,7 @@ class HttpServer:
         with self._lock:
             self._connections[thread] = connection
         try:
-            require_room_for_a_thread()
+            make_room_for_a_thread()
             thread.start()
         except (RuntimeError, MemoryError):
             self._forget(thread)

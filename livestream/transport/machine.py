@@ -3,6 +3,7 @@
 Source: DESIGN, "What we already know about this stack"; proc(5), getrlimit(2), cgroups(7).
 """
 
+import ctypes
 import gc
 import os
 import resource
@@ -35,6 +36,24 @@ OWN_CONTROL_GROUP: Final = Path("/proc/self/cgroup")
 COLLECTOR_THRESHOLDS: Final = (10_000, 5, 1_000)
 
 
+#: How long a thread waits for Python's lock before it asks for it: at least this, in seconds, …
+LEAST_SWITCH_INTERVAL: Final = 0.3
+#: … and so much for each thread. When a stall has made all of them wait, each wakes once in that time, in
+#: vain: many more than 4,000 wake-ups a second would eat the processor, and the stall would never end.
+SWITCH_INTERVAL_PER_THREAD: Final = 0.000_25
+
+
+#: So many slots has the table in which Linux looks up who waits for a lock (futex(2)). Since 6.16 each
+#: process has its own, of 16 slots on two processors: a wake-up then searches among thousands that wait
+#: for something else.
+FUTEX_SLOTS: Final = 16_384
+#: For prctl(2), which Python doesn't have.
+_LIBC: Final = ctypes.CDLL(None)
+_PR_FUTEX_HASH: Final = 78
+_PR_FUTEX_HASH_SET_SLOTS: Final = 1
+_switch_interval_grows: Final = threading.Event()
+
+
 class Ceiling(NamedTuple):
     """How many clients with all four channels one limit of the machine allows."""
 
@@ -47,26 +66,35 @@ def client_ceiling(channel_threads: int) -> Ceiling:
     return min(_ceilings(HANDLER_THREADS + channel_threads), default=Ceiling(sys.maxsize, "any number"))
 
 
-def require_room_for_a_thread() -> None:
-    """Raises RuntimeError, as `Thread.start` does, while there are still memory maps for one more.
+def make_room_for_a_thread() -> None:
+    """Makes this process fit for one more thread, if `prepare_process` was told to see to that.
 
+    Raises RuntimeError, as `Thread.start` does, while there are still memory maps for one more.
     At the very limit the system gives a thread its stack and the interpreter
     then finds no memory for it: CPython 3.11 waits for such a thread for ever,
     or the C library ends the process.
     """
-    if threading.active_count() >= _most_threads():
+    threads = threading.active_count()
+    if threads >= _most_threads():
         raise RuntimeError("can't start new thread: memory maps are running out (vm.max_map_count)")
+    if _switch_interval_grows.is_set():
+        sys.setswitchinterval(max(LEAST_SWITCH_INTERVAL, threads * SWITCH_INTERVAL_PER_THREAD))
 
 
 def prepare_process(switch_interval: float, pin_cpu: str) -> None:
     """Makes this process fit for thousands of threads; before the first of them starts.
 
-    `switch_interval` in seconds; `pin_cpu` a processor's number, "auto" or
-    "none". Raises OSError when there is no such processor.
+    `switch_interval` in seconds, 0 for one that grows with the threads;
+    `pin_cpu` a processor's number, "auto" or "none". Raises OSError when there
+    is no such processor.
     """
     if pin_cpu != "none":
         os.sched_setaffinity(0, {least_bound_processor() if pin_cpu == "auto" else int(pin_cpu)})
-    sys.setswitchinterval(switch_interval)
+    sys.setswitchinterval(switch_interval or LEAST_SWITCH_INTERVAL)
+    if not switch_interval:
+        _switch_interval_grows.set()
+    # An older kernel refuses: it has one large table for all processes.
+    _LIBC.prctl(_PR_FUTEX_HASH, _PR_FUTEX_HASH_SET_SLOTS, FUTEX_SLOTS, 0, 0)
     gc.set_threshold(*COLLECTOR_THRESHOLDS)
     threading.stack_size(THREAD_STACK_BYTES)
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -109,7 +109,7 @@ def test_a_thread_that_the_system_refuses_is_an_error_and_the_server_lives(serve
 def test_without_room_for_the_first_channel_s_thread_the_connection_goes_on(serve, monkeypatch):
     served = serve()
     monkeypatch.setattr("livestream.transport.machine._most_threads", lambda: 1)
-    monkeypatch.setattr("livestream.transport.http.require_room_for_a_thread", lambda: None)
+    monkeypatch.setattr("livestream.transport.http.make_room_for_a_thread", lambda: None)
     with served.connect() as client:
         assert '"connection_established"' in client.receive().text
         assert "The server cannot start another thread" in client.receive().text

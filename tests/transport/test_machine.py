@@ -3,8 +3,10 @@
 import errno
 import os
 import resource
+import subprocess
 import sys
 import threading
+from types import SimpleNamespace
 
 import pytest
 
@@ -53,7 +55,7 @@ def fake(monkeypatch, tmp_path):
 
 def test_without_any_limit_there_is_room_for_any_number(fake):
     assert machine.client_ceiling(4) == (sys.maxsize, "any number")
-    machine.require_room_for_a_thread()
+    machine.make_room_for_a_thread()
 
 
 def test_descriptors(fake):
@@ -121,11 +123,11 @@ def test_no_ceiling_is_below_zero(fake):
 def test_a_thread_is_refused_while_there_are_still_maps_for_it(fake):
     running = threading.active_count()
     fake.files[machine.MAX_MAP_COUNT] = machine.RESERVED_MAPS + (running + 1) * machine.MAPS_PER_THREAD
-    machine.require_room_for_a_thread()
+    machine.make_room_for_a_thread()
     machine._most_threads.cache_clear()
     fake.files[machine.MAX_MAP_COUNT] = machine.RESERVED_MAPS + running * machine.MAPS_PER_THREAD
     with pytest.raises(RuntimeError, match="vm.max_map_count"):
-        machine.require_room_for_a_thread()
+        machine.make_room_for_a_thread()
 
 
 def test_a_file_without_a_number_is_no_limit(tmp_path):
@@ -148,14 +150,47 @@ def process(monkeypatch):
     monkeypatch.setattr(resource, "getrlimit", lambda which: (256, 4096))
     monkeypatch.setattr(resource, "setrlimit", lambda which, limits: asked.append((which, limits)))
     monkeypatch.setattr(os, "sched_setaffinity", lambda pid, cpus: asked.append(("cpus", cpus)))
+    libc = SimpleNamespace(prctl=lambda *words: asked.append(("prctl", words)))
+    monkeypatch.setattr(machine, "_LIBC", libc)
     return asked
 
 
 def test_a_process_is_prepared(process):
     machine.prepare_process(0.3, "none")
     assert process == [
-        ("switch", 0.3), ("stack", machine.THREAD_STACK_BYTES), (resource.RLIMIT_NOFILE, (4096, 4096)),
+        ("switch", 0.3), ("prctl", (78, 1, machine.FUTEX_SLOTS, 0, 0)),
+        ("stack", machine.THREAD_STACK_BYTES), (resource.RLIMIT_NOFILE, (4096, 4096)),
     ]
+
+
+def test_the_kernel_s_table_of_waiting_threads_is_enlarged_where_a_process_has_its_own():
+    """In a process of its own: there is no way back to the table's old size."""
+    program = (
+        "import ctypes; from livestream.transport.machine import prepare_process\n"
+        "slots = lambda: ctypes.CDLL(None).prctl(78, 2, 0, 0, 0)\n"
+        "before = slots(); prepare_process(0, 'none'); print(before, slots())")
+    before, after = map(int, subprocess.check_output([sys.executable, "-c", program]).split())
+    # Kernels before 6.16 know of no such table.
+    assert after == (machine.FUTEX_SLOTS if before >= 0 else -1)
+
+
+@pytest.mark.parametrize("threads, seconds", [(1, 0.3), (1_200, 0.3), (5_003, 1.25), (20_003, 5.0)])
+def test_the_switch_interval_grows_with_the_threads(process, monkeypatch, threads, seconds):
+    monkeypatch.setattr(machine, "_switch_interval_grows", threading.Event())
+    monkeypatch.setattr(machine, "_most_threads", lambda: 100_000)
+    monkeypatch.setattr(threading, "active_count", lambda: threads)
+    machine.prepare_process(0, "none")
+    assert process[0] == ("switch", 0.3)
+    machine.make_room_for_a_thread()
+    assert process[-1] == ("switch", pytest.approx(seconds, rel=1e-3))
+
+
+def test_a_switch_interval_that_was_asked_for_stays(process, monkeypatch):
+    monkeypatch.setattr(machine, "_switch_interval_grows", threading.Event())
+    machine.prepare_process(0.05, "none")
+    before = list(process)
+    machine.make_room_for_a_thread()
+    assert process == before
 
 
 PROCESSORS = {

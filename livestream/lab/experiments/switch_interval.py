@@ -11,8 +11,8 @@ from typing import Final
 
 from livestream.lab.experiment import Planned, Setup
 
-#: In seconds; the first is Python's own.
-INTERVALS: Final = (0.005, 0.05, 0.3, 1.0)
+#: In seconds; the first is Python's own, at the last the port lets it grow with its threads.
+INTERVALS: Final = (0.005, 0.05, 0.3, 1.0, 0.0)
 
 
 def switch_interval(
@@ -31,4 +31,5 @@ def switch_interval(
 
 
 def _name(interval: float, known: Mapping[float, str]) -> str:
-    return f"{interval:g} s ({known[interval]})" if interval in known else f"{interval:g} s"
+    name = f"{interval:g} s" if interval else "growing"
+    return f"{name} ({known[interval]})" if interval in known else name
