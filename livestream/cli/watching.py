@@ -88,7 +88,7 @@ class _Row:
     @property
     def lateness(self) -> str:
         """How much more than its interval the last update took, in milliseconds."""
-        if len(self._came) < 2:
+        if len(self._came) < 2 or self.last is None or self.last.polled:
             return "–"
         return f"{(self._came[-1] - self._came[-2] - self._interval) * 1000:+.1f} ms"
 

@@ -171,7 +171,7 @@ class StreamClient:
         return self._handlers.add(message_type, handler)
 
     def __iter__(self) -> Iterator[Message]:
-        """The messages from `connect` on, each once; ends when the client is closed.
+        """The messages from `connect` on, each once; ends when the client is closed, whatever still waits.
 
         `ClientSettings.queue_size` of them wait at most, then the oldest are
         dropped (see `dropped`). StreamError before `connect`.
@@ -221,6 +221,8 @@ class StreamClient:
         if threading.current_thread() is self._thread:
             raise StreamError("ping() waits for an answer, which can't come while a handler runs.")
         patience = self._settings.pong_timeout if timeout is None else timeout
+        if not patience > 0:  # NaN too
+            raise StreamError(f"ping() can't wait {patience} s for its pong.")
         return self._session.ping(patience, self._why_not_open)
 
     def _why_not_open(self) -> str:

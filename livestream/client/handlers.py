@@ -33,7 +33,9 @@ class Handlers(Generic[T]):
         self._registered: dict[str, tuple[_Registration[T], ...]] = {}
 
     def add(self, key: str, handler: Callable[[T], object]) -> Callable[[], None]:
-        """Adds a handler, also one that is there already; returns what removes it, once."""
+        """Adds a handler, also one that is there already; returns what removes it, once. TypeError."""
+        if not callable(handler):
+            raise TypeError(f"A handler is called with each message: {handler!r} can't be.")
         added = _Registration(handler)
         with self._lock:
             self._registered[key] = (*self._registered.get(key, ()), added)
@@ -60,7 +62,7 @@ class Handlers(Generic[T]):
 def _call(key: str, handler: Callable[[T], object], value: T) -> None:
     try:
         handler(value)
-    except (Exception, SystemExit):
+    except BaseException:  # whatever it is: it would end the client's thread, and nobody would hear of it
         log.exception("a handler for %s raised", key)
 
 

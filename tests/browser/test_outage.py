@@ -1,7 +1,10 @@
 """When the server goes away the page says so, tries again as the report's client does, and polls."""
 
+import pytest
+
 from livestream.wire.client import WireClient
 from tests.browser.support import AWAY
+from tests.client.support import accept, message, scripted
 from tests.support import next_text, wait_until
 
 #: The report's pauses, in seconds; afterwards the last one again.
@@ -131,6 +134,57 @@ def test_try_now_does_not_wait(server, visit):
     page.press("Try now")
     page.wait_state("open")
     assert states(page)[0] == ["reconnecting", 1, 3]
+
+
+def test_trying_in_vain_takes_none_of_the_five_attempts(server, visit):
+    host = server()
+    page = visit(host)
+    recording(page)
+    host.stop()
+    page.wait_state("reconnecting")
+    for _ in range(3):
+        page.press("Try now")
+        page.wait("livestream.stream.socket === null")
+    assert states(page) == [["reconnecting", 1, 3]]
+    page.wait("livestream.stream.attempt === 2")
+    assert states(page)[1] == ["reconnecting", 2, 6]
+    host.start_again()
+    page.press("Try now")
+    page.wait_state("open")
+
+
+def falls_silent(connection, head):
+    accept(connection, head, message("tps_update", currentTPS=4_711))
+    while connection.recv(65_536):
+        pass
+
+
+def never_answers(connection, head):
+    while connection.recv(65_536):
+        pass
+
+
+@pytest.mark.parametrize("script", [falls_silent, never_answers])
+def test_a_server_that_hangs_is_given_up(server, visit, script):
+    with scripted(script) as hung:
+        page = visit(server(), hung.url, url=hung.url, scale=0.02)
+        page.forgiven = AWAY
+        page.wait_state("open" if script is falls_silent else "connecting")
+        page.wait_state("reconnecting")
+        page.page.evaluate("livestream.stream.close()")
+        page.wait_text("#state-text", "Closed")
+
+
+def test_that_another_servers_figures_cant_be_polled_is_said(server, visit):
+    """It answers, but allows no other origin: the browser keeps the answer to itself."""
+    other = server(max_connections=1)
+    with WireClient.connect(f"http://{other.host}", timeout=20) as squatter:
+        next_text(squatter, "tps_update")
+        page = visit(server(), other.stream, url=other.stream, scale=0.01)
+        page.forgiven = (*AWAY, "Access to fetch at")
+        page.wait_state("polling")
+        page.wait_text("#outage-text", "unless that server allows it")
+    page.wait_state("open")
 
 
 def test_a_server_that_is_away_when_the_page_opens(server, visit):

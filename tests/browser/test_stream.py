@@ -1,6 +1,7 @@
 """The page as a client: figures, chart, cards, switches, ping, messages."""
 
 import json
+import re
 
 from livestream.contract import CHANNELS
 from tests.parity.independent_server import serving
@@ -122,6 +123,27 @@ def test_the_log_shows_raw_text_filters_pauses_and_clears(server, visit):
     page.press("Pause")
     page.press("Clear")
     page.wait("document.querySelectorAll('#messages li').length === 0")
+
+
+def test_what_a_pause_shows_outlives_its_minute(server, visit):
+    page = visit(server(time_scale=0.05))
+    page.wait("livestream.log.total > 10")
+    page.press("Pause")
+    shown = page.page.locator("#messages li").count()
+    page.page.evaluate("livestream.log.span = 200")
+    page.wait("livestream.log.missed > 0 && livestream.log.kept[0].at < performance.now() - 1000")
+    page.page.get_by_label("Filter").fill("tps")
+    page.page.get_by_label("Filter").fill("")
+    assert page.page.locator("#messages li").count() == shown > 5
+    count, since = re.findall(r"\d+", page.text("#log-count").replace("60", ""))
+    assert int(since) <= int(count) < shown
+
+
+def test_a_ping_that_nobody_answers_says_so(server, visit):
+    page = visit(server(profile="shipped"), scale=0.02)
+    page.wait_state("open")
+    page.press("Ping")
+    page.wait_text("#round-trip", "no pong")
 
 
 def test_what_a_server_sends_is_shown_as_text_and_never_as_markup(server, visit):

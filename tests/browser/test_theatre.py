@@ -79,6 +79,25 @@ def test_extra_connections_open_and_their_threads_linger_and_die_at_their_next_w
     page.wait("document.querySelectorAll('#lanes .lane').length === 1")
 
 
+def test_one_sends_and_the_others_wait_while_a_client_does_not_read(server, visit):
+    host = server(time_scale=0.001)
+    page = visit(host)
+    with WireClient.connect(host.stream, timeout=20) as deaf:
+        next_text(deaf, "tps_update")
+        for _ in range(2):
+            deaf.send_text('{"type":"subscribe","channel":"tps_updates"}')
+        page.wait("document.querySelectorAll('#lanes .cell[data-state=waiting]').length >= 2"
+                  " && document.querySelector('#lanes .cell[data-state=sending]') !== null")
+
+
+def test_connections_that_are_closed_while_they_connect_leave_no_complaint(server, visit):
+    """Nor any other trace: the visit looks at the console."""
+    page = visit(server())
+    page.wait_state("open")
+    page.page.evaluate("() => { livestream.extras.open(5); livestream.extras.closeAll(); }")
+    page.wait("livestream.extras.sockets.size === 0")
+
+
 def test_in_corrected_threads_end_with_their_client(server, visit):
     # Their next wake-up would be 50 seconds away.
     page = visit(server(profile="corrected", time_scale=10), scale=0.3)

@@ -216,6 +216,13 @@ def test_a_ping_without_a_connection_says_what_the_client_does():
                 client.ping()
 
 
+@pytest.mark.parametrize("timeout", [0, -1, float("nan")])
+def test_a_ping_that_would_not_wait_is_refused(timeout):
+    client = StreamClient("ws://127.0.0.1:9")
+    with pytest.raises(StreamError, match="can't wait"):
+        client.ping(timeout)
+
+
 def test_a_ping_in_a_handler_is_refused_and_not_waited_for(serve):
     served = serve()
     with StreamClient(served.url) as client:

@@ -1,5 +1,6 @@
 """The client's small parts by themselves: URLs, headers, settings, messages, handlers, the backlog."""
 
+import asyncio
 import json
 import threading
 
@@ -136,12 +137,22 @@ def test_a_handler_that_raises_is_logged_and_the_others_still_run(caplog):
     def leave(value):
         raise SystemExit(value)
 
+    def call_off(value):
+        raise asyncio.CancelledError
+
     handlers.add("a", lambda value: 1 / 0)
     handlers.add("a", leave)
+    handlers.add("a", call_off)
     handlers.add("a", heard.append)
     handlers.call(("a",), 1, always)
     assert heard == [1]
-    assert [record.exc_info[0] for record in caplog.records] == [ZeroDivisionError, SystemExit]
+    assert [record.exc_info[0] for record in caplog.records] == [
+        ZeroDivisionError, SystemExit, asyncio.CancelledError]
+
+
+def test_what_cant_be_called_is_no_handler():
+    with pytest.raises(TypeError, match="^A handler is called with each message: None can't be.$"):
+        Handlers().add("a", None)
 
 
 def test_handlers_may_remove_and_add_handlers_while_they_are_called():

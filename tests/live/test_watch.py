@@ -301,7 +301,7 @@ def test_polled_updates_are_marked():
         console.print(picture.drawn("There is no stream."))
     text = console.export_text()
     assert "ws://x  polling  There is no stream." in text
-    assert re.search(r"tps_updates +0.99/s +\+10.0 ms +1 s +polled  currentTPS 3\n", text)
+    assert re.search(r"tps_updates +0.99/s +– +1 s +polled  currentTPS 3\n", text)
     assert re.search("TPS ▁[▄▅]█  1 to 3", text)
     assert line_of(polled) == "tps_update (polled): currentTPS 3"
     assert (sparkline([]), sparkline([5, 5])) == ("", "▁▁")

@@ -42,15 +42,22 @@ export class Extras {
   }
 
   close(id) {
-    this.byId.get(id)?.close();
+    const socket = this.byId.get(id);
+    if (socket) end(socket);
   }
 
   /** How many there were. */
   closeAll() {
     const count = this.sockets.size;
-    for (const socket of this.sockets) socket.close();
+    for (const socket of this.sockets) end(socket);
     return count;
   }
+}
+
+/** One that is still connecting ends when it is open: to break it off is an error on the console. */
+function end(socket) {
+  if (socket.readyState === WebSocket.CONNECTING) socket.addEventListener("open", () => socket.close());
+  else socket.close();
 }
 
 function welcome(text) {

@@ -14,7 +14,7 @@ export class Log {
     this.kept = [];
     this.fresh = [];
     this.paused = false;
-    this.missed = 0;
+    this.pausedAt = 0;
     this.filter = "";
     /** Ever, and not only kept. */
     this.total = 0;
@@ -36,15 +36,21 @@ export class Log {
     this.total += 1;
     this.kept.push(entry);
     if (this.kept.length > MAX_KEPT) this.kept.shift();
-    if (this.paused) this.missed += 1;
-    else this.fresh.push(entry);
+    if (!this.paused) this.fresh.push(entry);
     if (this.fresh.length > MAX_ROWS) this.fresh.shift();
   }
 
-  /** Called a few times a second: shows what is new, drops what is old. */
+  /** How many of the last 60 seconds came since the pause. */
+  get missed() {
+    const since = Math.max(this.pausedAt, performance.now() - this.span);
+    return this.kept.filter((entry) => entry.at > since).length;
+  }
+
+  /** Called a few times a second: shows what is new, drops what is old; what a pause shows stays. */
   draw() {
     const oldest = performance.now() - this.span;
-    this.kept = this.kept.filter((entry) => entry.at >= oldest);
+    const stays = (entry) => entry.at >= oldest || (this.paused && entry.at <= this.pausedAt);
+    this.kept = this.kept.filter(stays);
     if (!this.paused) {
       const rows = this.fresh.splice(0).filter((entry) => this.#matches(entry)).slice(-MAX_ROWS).map(row);
       if (rows.length) this.list.prepend(...rows.reverse());
@@ -52,7 +58,8 @@ export class Log {
         this.list.lastChild.remove();
       }
     }
-    const count = `${this.kept.length} in the last 60 seconds`;
+    const recent = this.kept.filter((entry) => entry.at >= oldest).length;
+    const count = `${recent} in the last 60 seconds`;
     setText(byId("log-count"), this.paused ? `${count}, ${this.missed} of them since the pause` : count);
   }
 
@@ -63,7 +70,6 @@ export class Log {
   #pause() {
     this.paused = !this.paused;
     this.pausedAt = performance.now();
-    this.missed = 0;
     const button = byId("pause");
     button.setAttribute("aria-pressed", String(this.paused));
     button.textContent = this.paused ? "Go on" : "Pause";

@@ -99,14 +99,14 @@ stream.addEventListener("sent", ({ detail }) => {
 byId("ping").addEventListener("click", async () => {
   try {
     setText(byId("round-trip"), `${(await stream.ping()).toFixed(1)} ms`);
-  } catch {
-    setText(byId("round-trip"), "lost");
+  } catch ({ message }) {
+    setText(byId("round-trip"), message);
   }
 });
 
 byId("retry").addEventListener("click", () => {
   announce("Trying to connect");
-  stream.connect();
+  stream.hurry();
 });
 
 /** Everything that changes with time alone. */
@@ -132,9 +132,10 @@ function outage(state, now) {
     setText(byId("outage-text"), `Attempt ${stream.attempt} of ${RETRY_SECONDS.length} is due.`);
   } else {
     const answered = now - polledAt < 3000 * scale;
-    const figures = answered
-      ? "Its figures are polled once a second."
-      : "Polling its figures once a second gets no answer either.";
+    const none = ours
+      ? "Polling its figures once a second gets no answer either."
+      : "Another server’s figures can’t be polled from this page, unless that server allows it (CORS).";
+    const figures = answered ? "Its figures are polled once a second." : none;
     setText(byId("outage-text"), `${RETRY_SECONDS.length} attempts failed. ${figures}`);
   }
 }

@@ -7,6 +7,14 @@ export const RETRY_SECONDS = [3, 6, 12, 24, 48];
 const POLL_SECONDS = 1;
 /** How long an answer to a poll may take, in milliseconds. */
 const POLL_TIMEOUT = 10_000;
+/** A handshake may take so long, then a line that has spoken may be silent, and then a pong may take so long. */
+const CONNECT_TIMEOUT = 5_000;
+const SILENCE = 30_000;
+const PONG_TIMEOUT = 10_000;
+/** However small the scale: a busy machine needs its time. */
+const LEAST_TIMEOUT = 2_000;
+/** Pings without a pong yet. */
+const MAX_PINGS = 100;
 
 /**
  * Events: "state" (detail: {state, attempt, at}), "message" (detail: {message, text, polled}), "sent" (detail: text).
@@ -40,11 +48,20 @@ export class Stream extends EventTarget {
     socket.addEventListener("open", () => this.#onOpen());
     socket.addEventListener("message", (event) => this.#onText(event.data));
     socket.addEventListener("close", () => this.#onClose(socket));
+    this.lineTimer = setTimeout(() => this.#giveUp(socket), this.#limit(CONNECT_TIMEOUT));
+  }
+
+  /** An attempt out of turn: when it fails, the next one is due as before. */
+  hurry() {
+    if (this.socket) return;
+    this.dueAnyway = this.retryAt;
+    this.connect();
   }
 
   /** For good: a wanted disconnect is never followed by a reconnect. */
   close() {
     clearTimeout(this.retryTimer);
+    clearTimeout(this.lineTimer);
     this.#stopPolling();
     const socket = this.socket;
     this.socket = null;
@@ -63,12 +80,15 @@ export class Stream extends EventTarget {
     return this.send({ type: "unsubscribe", channel });
   }
 
-  /** Milliseconds until the pong; rejects when the connection ends first. */
+  /** Milliseconds until the pong; rejects, with a word, when the connection ends first or none comes in time. */
   ping() {
     return new Promise((resolve, reject) => {
       const sent = performance.now();
+      if (this.pings.length >= MAX_PINGS) return reject(new Error("no pong"));
       if (!this.send({ type: "ping" })) return reject(new Error("not connected"));
+      // One that is late stays in the queue: its pong must not be taken for the next one's.
       this.pings.push({ pong: () => resolve(performance.now() - sent), lost: () => reject(new Error("lost")) });
+      setTimeout(() => reject(new Error("no pong")), this.#limit(PONG_TIMEOUT));
     });
   }
 
@@ -83,13 +103,35 @@ export class Stream extends EventTarget {
 
   #onOpen() {
     this.attempt = 0;
+    this.dueAnyway = null;
+    clearTimeout(this.lineTimer);
     this.#stopPolling();
     this.#become("open");
     // The initial channel starts by itself; asking would double it.
     for (const channel of this.wanted) if (channel !== INITIAL_CHANNEL) this.send({ type: "subscribe", channel });
   }
 
+  /** Called with every message: a line that has spoken and falls silent is asked, and given up without an answer. */
+  #listen() {
+    clearTimeout(this.lineTimer);
+    this.lineTimer = setTimeout(() => {
+      this.ping().catch(() => {});
+      this.lineTimer = setTimeout(() => this.#giveUp(this.socket), this.#limit(PONG_TIMEOUT));
+    }, this.#limit(SILENCE));
+  }
+
+  #giveUp(socket) {
+    socket?.close();
+    // The browser itself would wait for the server's answer to the Close frame.
+    this.#onClose(socket);
+  }
+
+  #limit(milliseconds) {
+    return Math.max(LEAST_TIMEOUT, milliseconds * this.scale);
+  }
+
   #onText(data) {
+    this.#listen();
     // The server's messages are text; of any other it is enough to know that it came.
     const text = typeof data === "string" ? data : "(a binary message)";
     let message = null;
@@ -104,10 +146,16 @@ export class Stream extends EventTarget {
   }
 
   #onClose(socket) {
-    if (socket !== this.socket) return;
+    if (socket !== this.socket || !socket) return;
+    clearTimeout(this.lineTimer);
     this.socket = null;
     this.connectionId = null;
     for (const ping of this.pings.splice(0)) ping.lost();
+    if (this.dueAnyway) {
+      this.retryTimer = setTimeout(() => this.connect(), Math.max(0, this.dueAnyway - performance.now()));
+      this.dueAnyway = null;
+      return;
+    }
     const pause = RETRY_SECONDS[Math.min(this.attempt, RETRY_SECONDS.length - 1)] * 1000 * this.scale;
     const failedAll = this.attempt >= RETRY_SECONDS.length;
     this.attempt += 1;
