@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from rich.console import Group, RenderableType
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from livestream import contract
@@ -152,7 +152,9 @@ class Picture:
             f"  {visible(shown)}" if shown else "")
 
     def _table(self) -> Table:
-        table = Table("channel", "rate", "late", "ago", "values", box=None, pad_edge=False)
+        # A line for each, however narrow the terminal is: only the values give way.
+        narrow = [Column(head, no_wrap=True) for head in ("channel", "rate", "late", "ago")]
+        table = Table(*narrow, "values", box=None, pad_edge=False)
         now = self._clock()
         for name, row in self._rows.items():
             values = Text("nothing yet", style="dim") if row.last is None else _values(row.last)
@@ -165,5 +167,6 @@ class Picture:
 
 
 def _values(message: Message) -> Text:
-    polled = Text("polled  ", style="yellow") if message.polled else Text("")
-    return polled.append(shown_payload(message.payload), style="")
+    values = Text(no_wrap=True, overflow="ellipsis")
+    values.append("polled  " if message.polled else "", style="yellow")
+    return values.append(shown_payload(message.payload))

@@ -1,9 +1,10 @@
 """Pictures of the live page in every state: light, dark, and on a phone. Run by `make pictures`."""
 
 import io
+import socket
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +13,7 @@ from playwright.sync_api import Browser
 
 from livestream.wire.client import WireClient
 from tests.browser.support import Server, Visit, chromium
+from tests.client.support import Script, accept, message, scripted
 from tests.support import next_text
 
 PICTURES = Path(__file__).parents[2] / "examples" / "pictures"
@@ -33,7 +35,7 @@ class Look(NamedTuple):
 
 LOOKS = (
     Look("light", "light", 1440, 1000, 1), Look("dark", "dark", 1440, 1000, 1),
-    Look("phone", "light", 360, 760, 2),
+    Look("phone", "light", 360, 760, 2), Look("phone-dark", "dark", 360, 760, 2),
 )
 
 
@@ -115,6 +117,19 @@ def _polling(visit: Visit, server: Server) -> None:
         visit.wait_text("#outage-text", "polled once a second")
 
 
+def _unanswered(visit: Visit, server: Server) -> None:
+    visit.page.evaluate("livestream.stream.scale = 0.05")
+    server.stop()
+    visit.wait_text("#outage-text", "gets no answer either")
+    visit.wait("document.getElementById('countdown').textContent.startsWith('Next')")
+
+
+def _closed(visit: Visit, server: Server) -> None:
+    visit.wait("livestream.chart.times.length > 30")
+    visit.page.evaluate("livestream.stream.close()")
+    visit.wait_text("#state-text", "Closed")
+
+
 def _mute(visit: Visit, server: Server) -> None:
     visit.wait_text("#state-text", "says nothing")
 
@@ -135,9 +150,33 @@ STATES = (
     State("messages", {}, _messages, "#log"),
     State("reconnecting", {}, _reconnecting, scale=1),
     State("polling", {}, _polling),
+    State("unanswered", {}, _unanswered),
+    State("closed", {}, _closed),
     State("mute", {"profile": "shipped"}, _mute),
     State("ticker", {"broadcaster": "ticker"}, _shared, "#theatre"),
 )
+
+
+class Elsewhere(NamedTuple):
+    """Another server, and what is waited for."""
+
+    server: Callable[[], AbstractContextManager[str]]
+    until: str
+
+
+@contextmanager
+def _scripted(script: Script) -> Iterator[str]:
+    with scripted(script) as server:
+        yield server.url
+
+
+ELSEWHERE = {
+    "elsewhere": Elsewhere(lambda: _another(), "livestream.chart.times.length > 20"),
+    "connecting": Elsewhere(lambda: _scripted(_hung), "livestream.stream.state === 'connecting'"),
+    "silent": Elsewhere(
+        lambda: _scripted(_silent),
+        "document.getElementById('state-text').textContent.includes('silent for half a minute')"),
+}
 
 
 @contextmanager
@@ -189,18 +228,38 @@ def main() -> None:
                     take(visit, state.part, path)
                 server.stop()
                 print(f"{path.relative_to(PICTURES.parents[1])}: {path.stat().st_size // 1024} kB")
-        _elsewhere(browser)
+        for name, serving in ELSEWHERE.items():
+            if not sys.argv[1:] or name in sys.argv[1:]:
+                _elsewhere(browser, name, serving)
 
 
-def _elsewhere(browser: Browser) -> None:
+@contextmanager
+def _another() -> Iterator[str]:
+    other = Server(time_scale=SCALE)
+    try:
+        yield other.stream
+    finally:
+        other.stop()
+
+
+def _silent(connection: socket.socket, head: bytes) -> None:
+    accept(connection, head, message("tps_update", currentTPS=801_402, peakTPS=826_000, averageTPS=750_000))
+    _hung(connection, head)
+
+
+def _hung(connection: socket.socket, head: bytes) -> None:
+    while connection.recv(65_536):
+        pass
+
+
+def _elsewhere(browser: Browser, name: str, serving: Elsewhere) -> None:
     """The page of one server, at another's stream."""
     for look in LOOKS:
-        server, other = Server(time_scale=SCALE), Server(time_scale=SCALE)
-        with opened(browser, server, look, scale=SCALE, url=other.stream) as visit:
-            visit.wait("livestream.chart.times.length > 20")
-            take(visit, "body", PICTURES / f"elsewhere-{look.name}.png")
+        server = Server(time_scale=SCALE)
+        with serving.server() as url, opened(browser, server, look, scale=SCALE, url=url) as visit:
+            visit.wait(serving.until)
+            take(visit, "body", PICTURES / f"{name}-{look.name}.png")
         server.stop()
-        other.stop()
 
 
 if __name__ == "__main__":

@@ -118,9 +118,10 @@ def test_every_control_has_a_name_and_news_are_told(server, visit):
     page.wait_text("#announce", "Opening 1 connection")
 
 
+@pytest.mark.parametrize("colours", ["light", "dark"])
 @pytest.mark.parametrize("width", [360, 768, 1280, 1920])
-def test_nothing_sticks_out_at_any_width(server, visit, width):
-    page = visit(server(time_scale=0.2), size=(width, 800))
+def test_nothing_sticks_out_at_any_width(server, visit, width, colours):
+    page = visit(server(time_scale=0.2), size=(width, 800), colours=colours)
     page.wait_state("open")
     page.press("Open five")
     for channel in ("block_updates", "network_status", "validator_metrics"):

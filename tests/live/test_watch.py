@@ -266,6 +266,17 @@ def test_the_terminal_shows_a_line_per_channel_and_a_sparkline(serve):
         assert "Traceback" not in terminal.read()
 
 
+def test_a_channel_has_one_line_in_a_narrow_terminal():
+    picture = Picture("ws://x", ("validator_metrics", "tps_updates"))
+    picture.on_message(Message("validator_update", {f"aLongName{number}": number for number in range(9)}, 1))
+    with open(os.devnull, "w") as nowhere:
+        console = Console(width=60, file=nowhere, record=True)
+        console.print(picture.drawn(""))
+    heading, head, *rows = console.export_text().splitlines()
+    assert [row.split()[0] for row in rows] == ["validator_metrics", "tps_updates"]
+    assert rows[0].endswith("…") and "aLongName0 0" in rows[0]
+
+
 def test_the_terminal_says_that_the_server_is_gone(serve):
     served = serve()
     with Terminal(served.url, "--channel", "tps_updates") as terminal:
