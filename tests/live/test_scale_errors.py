@@ -273,4 +273,4 @@ def test_each_experiment_has_a_help_of_its_own(experiment):
 
 def test_the_help_s_defaults_can_be_typed():
     shown = " ".join(run(*scale("switch-interval", "--help")).stdout.split())
-    assert "[default: 0.005,0.05,0.3,1]" in shown and "[default: 1000]" in shown
+    assert "[default: 0.005,0.05,0.3,1,0]" in shown and "[default: 1000]" in shown

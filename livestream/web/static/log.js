@@ -68,6 +68,8 @@ export class Log {
   }
 
   #pause() {
+    // What has come by now is part of what a pause shows.
+    this.draw();
     this.paused = !this.paused;
     this.pausedAt = performance.now();
     const button = byId("pause");
