@@ -26,7 +26,7 @@ from livestream.stream.shared import BROADCASTERS
 from livestream.transport.container import Sock, run_endpoint
 from livestream.transport.http import HttpServer
 from livestream.transport.machine import (
-    Ceiling, client_ceiling, prepare_process, make_room_for_a_thread,
+    Ceiling, client_ceiling, make_room_for_a_thread, prepare_process,
 )
 from livestream.transport.websocket import Limits, WebSocket
 from livestream.web.monitor import monitor

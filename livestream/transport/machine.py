@@ -41,8 +41,6 @@ LEAST_SWITCH_INTERVAL: Final = 0.3
 #: … and so much for each thread. When a stall has made all of them wait, each wakes once in that time, in
 #: vain: many more than 4,000 wake-ups a second would eat the processor, and the stall would never end.
 SWITCH_INTERVAL_PER_THREAD: Final = 0.000_25
-
-
 #: So many slots has the table in which Linux looks up who waits for a lock (futex(2)). Since 6.16 each
 #: process has its own, of 16 slots on two processors: a wake-up then searches among thousands that wait
 #: for something else.
@@ -51,6 +49,7 @@ FUTEX_SLOTS: Final = 16_384
 _LIBC: Final = ctypes.CDLL(None)
 _PR_FUTEX_HASH: Final = 78
 _PR_FUTEX_HASH_SET_SLOTS: Final = 1
+#: Set when `prepare_process` was asked for a switch interval that grows with the threads.
 _switch_interval_grows: Final = threading.Event()
 
 
