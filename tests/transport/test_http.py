@@ -421,25 +421,24 @@ def connect(sock, one):
 
 def test_without_a_descriptor_clients_get_503_and_the_accept_loop_waits(site, accepts, caplog):
     one = site()
-    first, second, *others, last = [socket.socket() for _ in range(8)]
-    connect(first, one).sendall(GET % b"1")
-    assert first.recv(65_536).startswith(b"HTTP/1.1 200 ")
-    with all_descriptors_taken():
-        # If it waits in accept already, it has a descriptor for this one, who keeps it.
-        connect(second, one).sendall(GET % b"2")
-        assert second.recv(65_536)
-        began, served = len(accepts), len(one.server.threads())
-        assert [ask_for(connect(sock, one)) for sock in others] == [503] * len(others)
-        threading.Event().wait(SHORT)
-        # One call that fails and one on the spare for each, and for the next.
-        assert len(accepts) <= began + 2 * len(others) + 2
-        assert len(complaints(caplog)) == len(others)
-        # It waits for the next one on its spare; meanwhile a descriptor comes free.
-        first.close()
-        wait_until(lambda: len(one.server.threads()) < served)
-        assert ask_for(connect(last, one)) == 200
-    for sock in (second, *others, last):
-        sock.close()
+    with ExitStack() as stack:
+        first, second, *others, last = [stack.enter_context(socket.socket()) for _ in range(8)]
+        connect(first, one).sendall(GET % b"1")
+        assert first.recv(65_536).startswith(b"HTTP/1.1 200 ")
+        with all_descriptors_taken():
+            # If it waits in accept already, it has a descriptor for this one; else this one is refused.
+            connect(second, one).sendall(GET % b"2")
+            assert second.recv(65_536)
+            began, said, served = len(accepts), len(complaints(caplog)), len(one.server.threads())
+            assert [ask_for(connect(sock, one)) for sock in others] == [503] * len(others)
+            threading.Event().wait(SHORT)
+            # One call that fails and one on the spare for each, and for the next.
+            assert len(accepts) <= began + 2 * len(others) + 2
+            assert len(complaints(caplog)) == said + len(others)
+            # It waits for the next one on its spare; meanwhile a descriptor comes free.
+            first.close()
+            wait_until(lambda: len(one.server.threads()) < served)
+            assert ask_for(connect(last, one)) == 200
     assert [one.ask(LAST)[0][0] for _ in range(3)] == [200] * 3
 
 
