@@ -16,7 +16,9 @@ from livestream import contract
 from livestream.cli.progress import showing
 from livestream.cli.target import make_target, shown_headers, target_options, url_argument, url_option
 from livestream.parity.cases import CorpusError, Header
-from livestream.parity.judging.deviations import LAYERS, DeviationError, Deviations, load_deviations
+from livestream.parity.judging.deviations import (
+    LAYERS, NO_DEVIATIONS, DeviationError, Deviations, load_deviations,
+)
 from livestream.parity.judging.expectations import PROFILES
 from livestream.parity.judging.rules import RULES
 from livestream.parity.judging.rulesfile import RuleError, load_rules, rules_text
@@ -60,6 +62,8 @@ def _show_rules(ctx: click.Context, param: click.Parameter, value: bool) -> None
 @click.option("--against-pid", type=click.IntRange(1), help="The process of --against.")
 @click.option("--deviations", "own_deviations", type=FILE, metavar="FILE",
               help="Deviations of one's own, beside the packaged ones (the same TOML).")
+@click.option("--strict", is_flag=True,
+              help="Leave the packaged deviations out: they are the port's, not the original's.")
 @click.option("--rules", "own_rules", type=FILE, metavar="FILE",
               help="Rules of one's own for what may vary, before the built-in ones.")
 @click.option("--show-rules", is_flag=True, is_eager=True, expose_value=False, callback=_show_rules,
@@ -132,7 +136,7 @@ def _plan(options: dict[str, Any]) -> Plan:
         return Plan(
             subject=target("url"), reference=target("against"), twin=target("twin"),
             faults=PROFILES[options["profile"]], corpus=corpus_paths(options["corpus"]),
-            deviations=_deviations(options["own_deviations"]),
+            deviations=_deviations(options["own_deviations"], options["strict"]),
             rules=load_rules(options["own_rules"]) if options["own_rules"] else RULES,
             pid=options["pid"], reference_pid=options["against_pid"],
             only=frozenset(options["only"]), chosen=frozenset(options["chosen"]),
@@ -143,8 +147,8 @@ def _plan(options: dict[str, Any]) -> Plan:
         raise click.UsageError(str(error)) from error
 
 
-def _deviations(own: Path | None) -> Deviations:
-    packaged = load_deviations()
+def _deviations(own: Path | None, strict: bool) -> Deviations:
+    packaged = NO_DEVIATIONS if strict else load_deviations()
     return load_deviations(own).before(packaged) if own else packaged
 
 
@@ -164,6 +168,8 @@ def _command(ctx: click.Context, seed: int) -> str:
 def _words(option: click.Option, value: Any) -> list[str]:
     if option.name == "headers":
         return shown_headers(value)
+    if option.is_flag:
+        return [option.opts[0]]
     values = value if option.multiple else [value]
     return [word for one in values for word in (option.opts[0], str(one))]
 

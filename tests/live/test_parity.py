@@ -245,6 +245,22 @@ def test_deviations_of_ones_own_explain_and_are_named(command, tmp_path):
     assert by_verdict(report, "explained")["messages/unsub"]["reason"] == "it confirms: It answers."
 
 
+def test_strict_leaves_out_the_packaged_deviations(command, tmp_path):
+    own = tmp_path / "own.toml"
+    own.write_text("\n".join((
+        "[[deviation]]", 'name = "mine"', 'layer = "frames"', 'cases = ["close-999-illegal"]',
+        'reason = "It answers."', 'rfc = "none"', """instead = '{"close": {"code": 1002}}'""")))
+    options = ("--case", "frames/close-999-illegal", "--case", "frames/close-1014", "--only", "frames")
+    url = command().url
+    assert parity(url, *options, folder=tmp_path)[0] == 0
+    code, lines, report = parity(url, *options, "--strict", folder=tmp_path)
+    assert (code, by_verdict(report, "different").keys()) == (
+        1, {"frames/close-999-illegal", "frames/close-1014"})
+    assert any(line.endswith("--strict --case frames/close-1014") for line in map(str.strip, lines))
+    code, _, report = parity(url, *options, "--strict", "--deviations", str(own), folder=tmp_path)
+    assert (code, by_verdict(report, "different").keys()) == (1, {"frames/close-1014"})
+
+
 UNSUBSCRIBED = (
     '{"type":"unsubscription_confirmed","payload":{"channel":"tps_updates","status":"unsubscribed"},'
     '"timestamp":1795422288000}')

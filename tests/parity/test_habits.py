@@ -1,6 +1,7 @@
 """Inputs that a deviation is about: recognised among all frame cases, and excused when they were made up."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from wsproto import ConnectionType
@@ -9,10 +10,13 @@ from wsproto.events import CloseConnection
 
 from livestream.parity.cases import Case, load_cases, wire_bytes
 from livestream.parity.judging.deviations import load_deviations
-from livestream.parity.judging.habits import RECOGNISED
+from livestream.parity.judging.habits import HABITS
 
 DEVIATIONS = load_deviations()
-BY_INPUT = {entry.input: entry for entry in DEVIATIONS.deviations if entry.input}
+#: The races of a container that handles messages on other threads than frames.
+WITH_RACES = load_deviations(
+    Path(__file__).parents[2] / "examples" / "java_twin" / "deviations.toml").before(DEVIATIONS)
+BY_INPUT = {entry.input: entry for entry in WITH_RACES.deviations if entry.input}
 FRAMES = {case.name: case for case in load_cases("frames.jsonl")}
 MESSAGES = load_cases("messages.jsonl")
 PONG = '{"type":"pong","payload":{"timestamp":1795422278950},"timestamp":1795422278951}'
@@ -33,7 +37,7 @@ def case_of(*steps, observed=WENT_ON, kind="frame"):
 
 def recognised(*steps):
     case = case_of(*steps)
-    return {name for name, recognises in RECOGNISED.items() if recognises(case)}
+    return {name for name, habit in HABITS.items() if habit.recognises(case)}
 
 
 def close(code, reason=b""):
@@ -48,15 +52,15 @@ PING = frame(1, b'{"type":"ping"}')
 
 
 def test_every_recogniser_has_its_deviation():
-    assert BY_INPUT.keys() == RECOGNISED.keys()
+    assert BY_INPUT.keys() == HABITS.keys()
     assert {entry.layer for entry in BY_INPUT.values()} == {"frames"}
 
 
-@pytest.mark.parametrize("name", RECOGNISED)
+@pytest.mark.parametrize("name", [name for name, entry in BY_INPUT.items() if entry.cases])
 def test_in_the_corpus_just_the_cases_of_its_deviation_are_recognised(name):
-    found = {case.name for case in FRAMES.values() if RECOGNISED[name](case)}
-    assert found == BY_INPUT[name].cases
-    assert [case.name for case in MESSAGES if RECOGNISED[name](case)] == []
+    recognises = HABITS[name].recognises
+    assert {case.name for case in FRAMES.values() if recognises(case)} == BY_INPUT[name].cases
+    assert [case.name for case in MESSAGES if recognises(case)] == []
 
 
 @pytest.mark.parametrize("steps, names", [
@@ -77,7 +81,7 @@ def test_in_the_corpus_just_the_cases_of_its_deviation_are_recognised(name):
     ([frame(2, b"\xff")], set()), ([frame(9, b"\xff")], set()), ([frame(3, b"\xff")], set()),
     ([{"text": "é"}, {"padded_ping": 30}, {"raw_hex": "81ff"}], set()),
     # In pieces, a control frame among them.
-    ([frame(1, b"\xc3", fin=False), frame(9, b""), frame(0, b"\xa9")], set()),
+    ([frame(1, b"\xc3", fin=False), frame(9, b""), frame(0, b"\xa9")], {"code point in two fragments"}),
     ([frame(1, b"\xc3", fin=False), frame(0, b"\x28")], {"text that is not UTF-8"}),
     ([frame(1, b"a", fin=False), frame(0, b"\xc3", fin=False), frame(0, b"")], {"text that is not UTF-8"}),
     ([frame(2, b"a", fin=False), frame(0, b"\xff")], set()),
@@ -88,6 +92,16 @@ def test_in_the_corpus_just_the_cases_of_its_deviation_are_recognised(name):
     ([frame(1, b"\xff", fin=False), PING], {"text that is not UTF-8"}),
     ([frame(1, b"\xc3", fin=False)], set()),
     ([frame(1, b"", fin=False)], set()),
+    ([frame(1, b"\xf0\x9f", fin=False), frame(0, b"\x98", fin=False), frame(0, b"\x80")],
+     {"code point in two fragments"}),
+    ([frame(1, "é".encode(), fin=False), frame(0, "é".encode())], set()),
+    ([frame(1, b"a", fin=False), frame(1, b"\xc3", fin=False), frame(0, b"\xa9")],
+     {"code point in two fragments"}),
+    ([frame(2, b"\xc3", fin=False), frame(0, b"\xa9")], set()),
+    ([{"padded_ping": 30}, close(999)], {"illegal close code", "message before the end"}),
+    ([{"text": "{}"}, close(999)], {"illegal close code", "message before the end"}),
+    ([frame(1, b"{", fin=False), close(999)], {"illegal close code"}),
+    ([frame(2, b"{}"), close(999)], {"illegal close code"}),
 ])
 def test_what_is_recognised_in_cases_that_were_made_up(steps, names):
     assert recognised(*steps) == names
@@ -109,6 +123,9 @@ def test_wsproto_refuses_it_at_once(steps):
 # --- what is excused
 
 
+CONFIRMED = '{"type":"subscription_confirmed","payload":{"channel":"%s","status":"subscribed"},"timestamp":1}'
+VIOLATED = {**DROPPED, "close": {"code": 1002, "reason": ""}}
+CUT = [frame(1, b'{"type":"subscribe","channel":"\xc3', fin=False), frame(0, b'\xa9"}')]
 REFUSED = {**DROPPED, "close": {"code": 1007, "reason": "any words"}}
 
 
@@ -138,6 +155,11 @@ def test_a_case_of_the_corpus_is_excused_without_its_name(name):
      {**DROPPED, "replies": [PONG], "close": {"code": 1002, "reason": ""}}),
     ([close(1014)], {**DROPPED, "close": {"code": 1014, "reason": ""}},
      {**DROPPED, "close": {"code": 1002, "reason": ""}}),
+    # A code over 4999, after which the other side stays there and says no more.
+    ([close(31522)], {**WENT_ON, "replies": [], "answers_ping_after": False}, VIOLATED),
+    (CUT, {**WENT_ON, "replies": [CONFIRMED % "\ufffd\ufffd"]}, {**WENT_ON, "replies": [CONFIRMED % "é"]}),
+    ([PING, *CUT], {**WENT_ON, "replies": [PONG, CONFIRMED % "\ufffd\ufffd"]},
+     {**WENT_ON, "replies": [PONG, CONFIRMED % "é"]}),
 ])
 def test_what_the_deviation_says_is_excused(steps, reference, port):
     assert DEVIATIONS.excuse_generated(case_of(*steps, observed=reference), port)
@@ -160,8 +182,40 @@ def test_what_the_deviation_says_is_excused(steps, reference, port):
     ([frame(2, b"\xff")], {**WENT_ON, "replies": []}, REFUSED),
     ([close(1000)], {**DROPPED, "close": {"code": 1000, "reason": ""}}, REFUSED),
     ([close(1000)], {**DROPPED, "close": {"code": 1000, "reason": ""}}, {**DROPPED, "close": {"code": 1002}}),
+    (CUT, {**WENT_ON, "replies": [CONFIRMED % "\ufffd\ufffd"]}, {**WENT_ON, "replies": []}),
+    (CUT, {**WENT_ON, "replies": [CONFIRMED % "é"]}, {**WENT_ON, "replies": [CONFIRMED % "e"]}),
+    ([PING, *CUT], {**WENT_ON, "replies": [PONG, CONFIRMED % "\ufffd\ufffd"]},
+     {**WENT_ON, "replies": [ERROR, CONFIRMED % "é"]}),
+    # A race that only one container has.
+    ([PING, frame(3, b"")], VIOLATED, {**VIOLATED, "replies": [PONG]}),
     # A deviation of the close code says nothing of replies.
     ([PING, close(2000)], {**DROPPED, "replies": [PONG]}, {**DROPPED, "close": {"code": 1002, "reason": ""}}),
 ])
 def test_nothing_else_is_excused(steps, reference, port):
     assert not DEVIATIONS.excuse_generated(case_of(*steps, observed=reference), port)
+
+
+@pytest.mark.parametrize("steps, reference, port", [
+    ([PING, frame(3, b"")], VIOLATED, {**VIOLATED, "replies": [PONG]}),
+    ([PING, frame(3, b"")], {**VIOLATED, "replies": [PONG]}, VIOLATED),
+    ([PING, PING, frame(3, b"")], {**VIOLATED, "replies": [PONG]}, {**VIOLATED, "replies": [PONG, PONG]}),
+    # Several habits at once.
+    ([PING, close(2000)], DROPPED, {**VIOLATED, "replies": [PONG]}),
+    ([PING, close(1000, b"\xff")], DROPPED, {**REFUSED, "replies": [PONG]}),
+    ([*CUT, PING, frame(3, b"")], {**VIOLATED, "replies": [CONFIRMED % "\ufffd\ufffd"]},
+     {**VIOLATED, "replies": [CONFIRMED % "é", PONG]}),
+])
+def test_a_container_with_races_has_more_excuses(steps, reference, port):
+    case = case_of(*steps, observed=reference)
+    assert WITH_RACES.excuse_generated(case, port)
+    assert not DEVIATIONS.excuse_generated(case, port)
+
+
+@pytest.mark.parametrize("steps, reference, port", [
+    ([PING, frame(3, b"")], VIOLATED, {**VIOLATED, "close": {"code": 1008, "reason": ""}}),
+    ([PING, PING, frame(3, b"")], {**VIOLATED, "replies": [PONG]}, {**VIOLATED, "replies": [ERROR, PONG]}),
+    ([PING, PING], {**WENT_ON, "replies": [PONG]}, {**WENT_ON, "replies": [PONG, PONG]}),
+    ([frame(3, b"")], VIOLATED, {**VIOLATED, "replies": [PONG]}),
+])
+def test_and_no_more_than_those(steps, reference, port):
+    assert not WITH_RACES.excuse_generated(case_of(*steps, observed=reference), port)

@@ -366,3 +366,16 @@ def test_extra_headers_go_with_every_handshake():
             HANDSHAKES["plain"], Target(url, headers=(("Authorization", "me"),)))["stream_opens"]
         with pytest.raises(NoAnswer, match="status 401"):
             play_message_case(MESSAGES["ping"], Target(url))
+
+
+def test_of_a_handshake_only_what_the_protocol_negotiates_is_compared():
+    """A container adds headers of its own, and the recordings of the original's leave them out."""
+    def respond(connection, request, response):
+        response.headers["Sec-WebSocket-Location"] = "ws://somewhere"
+        response.headers["Sec-WebSocket-Protocol"] = "chat"
+        return response
+
+    with serving(welcomes, process_response=respond) as url:
+        headers = play_handshake_case(HANDSHAKES["plain"], Target(url))["headers"]
+    recorded = HANDSHAKES["plain"].observed["headers"]
+    assert headers == {**recorded, "sec-websocket-protocol": "chat"}

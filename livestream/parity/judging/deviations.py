@@ -8,6 +8,7 @@ import json
 import tomllib
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
+from functools import reduce
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -15,7 +16,7 @@ from typing import Any, Final, TypeVar
 from livestream import contract
 from livestream.parity.cases import KINDS, Case, Record
 from livestream.parity.judging.comparison import differences
-from livestream.parity.judging.habits import RECOGNISED
+from livestream.parity.judging.habits import HABITS
 from livestream.parity.judging.rules import RULES, Rule
 
 #: Which layer of the comparison the cases of a kind belong to, in the order in which reports show them.
@@ -55,7 +56,7 @@ class Deviation:
     reason: str
     rfc: str
     instead: Mapping[str, Any]
-    #: What it is about, as a name of habits.RECOGNISED, for cases that were made up; empty for none.
+    #: What it is about, as a name of habits.HABITS, for cases that were made up; empty for none.
     input: str = ""
 
     def applies_to(self, case: Case) -> bool:
@@ -67,13 +68,13 @@ class Deviation:
 
     def recognises(self, case: Case) -> bool:
         """Whether a case that was made up is about the same thing."""
-        return bool(self.input) and RECOGNISED[self.input](case)
+        return bool(self.input) and HABITS[self.input].recognises(case)
 
     def expected_of_generated(self, case: Case, observed: Record) -> Case:
-        """The same for a case that was made up: what was said before its odd input is said all the same."""
+        """The same for a case that was made up; what was said besides its odd input is said all the same."""
         said = {
-            name: case.observed.get(name, [])[:len(observed.get(name, ()))]
-            for name in ("replies", "control") if "replies" in self.instead}
+            name: HABITS[self.input].said(case.observed.get(name, ()), observed.get(name, ()))
+            for name in ("replies", "control")}
         return replace(case, observed={**case.observed, **self.instead, **said})
 
 
@@ -129,10 +130,11 @@ class Deviations:
         return next(explaining, None)
 
     def excuse_generated(self, case: Case, observed: dict[str, Any], rules: Sequence[Rule] = RULES) -> bool:
-        """Whether a deviation explains what came of a case that was made up."""
-        return any(
-            not differences(entry.expected_of_generated(case, observed), observed, rules)
-            for entry in self.deviations if entry.recognises(case))
+        """Whether a deviation explains what came of a case that was made up, or all that are about it do."""
+        about = [entry for entry in self.deviations if entry.recognises(case)]
+        expected = [entry.expected_of_generated(case, observed) for entry in about]
+        together = reduce(lambda one, entry: entry.expected_of_generated(one, observed), about, case)
+        return bool(about) and any(not differences(one, observed, rules) for one in (*expected, together))
 
     def excuse_places(self, case: Case, places: Set[str]) -> Deviation | None:
         """The deviation that explains a session which differs at these places; None when none does."""
@@ -144,6 +146,10 @@ class Deviations:
     def not_needed(self, case: Case, observed: dict[str, Any]) -> Deviation | None:
         """The deviation that names this case although it came out as recorded."""
         return None if differences(case, observed) else self.of(case)
+
+
+#: Nothing is excused.
+NO_DEVIATIONS: Final = Deviations((), (), ())
 
 
 def load_deviations(path: str | Path | None = None) -> Deviations:
@@ -187,13 +193,14 @@ def _deviation(record: dict[str, Any]) -> Deviation:
         raise ValueError(f"the layer {layer!r} is none of {', '.join(_FIELDS)}")
     instead = json.loads(record["instead"])
     known = _FIELDS[layer]
-    if not isinstance(instead, dict) or not instead or instead.keys() - known:
-        raise ValueError(f"`instead` is a JSON object with some of {', '.join(sorted(known))}")
     if not isinstance(record["cases"], list):
         raise ValueError("`cases` is a list of names")
     about = record.get("input", "")
-    if about and about not in RECOGNISED:
-        raise ValueError(f"`input` is {about!r}, none of {', '.join(RECOGNISED)}")
+    named = bool(record["cases"] or not about)
+    if not isinstance(instead, dict) or (named and not instead) or instead.keys() - known:
+        raise ValueError(f"`instead` is a JSON object with some of {', '.join(sorted(known))}")
+    if about and about not in HABITS:
+        raise ValueError(f"`input` is {about!r}, none of {', '.join(HABITS)}")
     return Deviation(
         record["name"], layer, frozenset(record["cases"]), record["reason"], record["rfc"], instead, about)
 

@@ -1,34 +1,44 @@
 """Inputs that a deviation is about, recognised in cases that were made up: they have no name to excuse."""
 
 import codecs
-from collections.abc import Callable, Iterator, Mapping
-from typing import Final
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
 from livestream.parity.cases import Case
 from livestream.wire.frames import Opcode, close_payload, is_legal_close_code
 
 #: Registered after the others, so not every library knows it (IANA registry of close codes).
 _BAD_GATEWAY: Final = 1014
+#: Stands for bytes that are no text (Unicode, U+FFFD).
+_GARBLED: Final = "\ufffd"
+
+#: Texts or control frames, in the order in which they came.
+Said = Sequence[Any]
 
 
-def _payloads(case: Case, opcode: int) -> Iterator[tuple[bytes, bool]]:
-    """What each message of this opcode carries, and whether it was finished."""
-    payload: bytes | None = None
+def _messages(case: Case, opcode: int) -> Iterator[tuple[list[bytes], bool]]:
+    """What the fragments of each message of this opcode carry, and whether it was finished."""
+    fragments: list[bytes] = []
     for step in case.send:
         frame = step.get("frame")
         if frame is None or frame["opcode"] not in (opcode, Opcode.CONTINUATION):
             continue
-        if frame["opcode"] == opcode and payload is not None:
-            yield payload, False
-        started = b"" if frame["opcode"] == opcode else payload
-        if started is None:
+        if frame["opcode"] == opcode and fragments:
+            yield fragments, False
+            fragments = []
+        if frame["opcode"] != opcode and not fragments:
             continue
-        payload = started + bytes.fromhex(frame["payload_hex"])
+        fragments.append(bytes.fromhex(frame["payload_hex"]))
         if frame.get("fin", True):
-            yield payload, True
-            payload = None
-    if payload is not None:
-        yield payload, False
+            yield fragments, True
+            fragments = []
+    if fragments:
+        yield fragments, False
+
+
+def _payloads(case: Case, opcode: int) -> Iterator[tuple[bytes, bool]]:
+    """What each message of this opcode carries, and whether it was finished."""
+    return ((b"".join(fragments), finished) for fragments, finished in _messages(case, opcode))
 
 
 def _close_codes(case: Case) -> list[int]:
@@ -60,10 +70,59 @@ def _is_utf8(payload: bytes, finished: bool) -> bool:
     return True
 
 
+def _has_cut_code_point(case: Case) -> bool:
+    """A character of a text that begins in one fragment and ends in another."""
+    texts = [fragments for fragments, finished in _messages(case, Opcode.TEXT) if finished]
+    return any(
+        _is_utf8(b"".join(fragments), True) and not all(_is_utf8(one, True) for one in fragments)
+        for fragments in texts)
+
+
+def _ends_after_a_message(case: Case) -> bool:
+    """The other side ended it, and there was a message that it may have been about to answer."""
+    spoken = any("text" in step or "padded_ping" in step for step in case.send)
+    spoken = spoken or any(finished for _, finished in _payloads(case, Opcode.TEXT))
+    ended = bool(case.observed.get("connection_ended")) or _has_illegal_close_code(case)
+    return spoken and ended
+
+
+def _as_ever(reference: Said, observed: Said) -> Said:
+    """The odd input changes nothing of it."""
+    return reference
+
+
+def _before_it(reference: Said, observed: Said) -> Said:
+    """Nothing comes after the odd input, and what came before it comes all the same."""
+    return reference[:len(observed)]
+
+
+def _until_the_end(reference: Said, observed: Said) -> Said:
+    """Either may have been ended earlier; what both said must be the same."""
+    shorter = min(len(reference), len(observed))
+    return [*reference[:shorter], *observed[shorter:]]
+
+
+def _unless_garbled(reference: Said, observed: Said) -> Said:
+    """What the reference garbled can't be expected: the characters that it lost are not known."""
+    pairs = zip(reference, observed)
+    kept = [text if _GARBLED in one else one for one, text in pairs]
+    return [*kept, *reference[len(kept):]]
+
+
+class Habit(NamedTuple):
+    """An input that a deviation is about, and what is to be expected of it."""
+
+    recognises: Callable[[Case], bool]
+    #: From what the reference said and what the subject said: what the subject should have said.
+    said: Callable[[Said, Said], Said] = _as_ever
+
+
 #: What `input` in a file of deviations may say.
-RECOGNISED: Final[Mapping[str, Callable[[Case], bool]]] = {
-    "illegal close code": _has_illegal_close_code,
-    "close code 1014": _has_bad_gateway,
-    "text that is not UTF-8": _has_text_that_is_not_utf8,
-    "close reason that is not UTF-8": _has_reason_that_is_not_utf8,
+HABITS: Final[Mapping[str, Habit]] = {
+    "illegal close code": Habit(_has_illegal_close_code),
+    "close code 1014": Habit(_has_bad_gateway),
+    "text that is not UTF-8": Habit(_has_text_that_is_not_utf8, _before_it),
+    "close reason that is not UTF-8": Habit(_has_reason_that_is_not_utf8),
+    "code point in two fragments": Habit(_has_cut_code_point, _unless_garbled),
+    "message before the end": Habit(_ends_after_a_message, _until_the_end),
 }

@@ -19,6 +19,10 @@ from livestream.wire.client import (
     Deadline, Event, Header, Kind, WireClient, WireError, handshake_request, http_request, parse_url,
 )
 
+#: The headers by which a server answers a handshake (RFC 6455, section 11.3); a container may add its own.
+NEGOTIATED: Final = frozenset((
+    "sec-websocket-accept", "sec-websocket-protocol", "sec-websocket-extensions", "sec-websocket-version",
+))
 #: So many cases of a kind in a row without an answer are enough to know.
 MAX_UNANSWERED: Final = 12
 
@@ -59,7 +63,7 @@ def play_handshake_case(case: Case, target: Target) -> dict[str, Any]:
         event = client.receive(wait) if answer.status == 101 else None
         if event is not None and event.kind is Kind.TEXT:
             target.watch(event.text)
-        headers = {name: value for name, value in answer.headers if name.startswith("sec-websocket-")}
+        headers = {name: value for name, value in answer.headers if name in NEGOTIATED}
         opens = event is not None and event.kind is Kind.TEXT
         return {"status": answer.status, "headers": headers, "stream_opens": opens}
 

@@ -131,7 +131,7 @@ def _gained(pid: int, before: int) -> dict[str, int]:
 
 
 def _warm_up(target: Target, pid: int) -> None:
-    """Once through a connection's life, so that a container's own pools have grown, and their end awaited."""
+    """Once through a life and its two ends, so that a container's own pools have grown; these are awaited."""
     with ExitStack() as stack:
         group = _Group(target, stack)
         group.connect()
@@ -141,4 +141,5 @@ def _warm_up(target: Target, pid: int) -> None:
         for client in group.clients:
             client.receive_until(lambda event: contract.PONG in event.text, target.limits.missing)
             client.close(timeout=target.limits.answer)
+        group.reset()
     time.sleep(_FIRST_INTERVAL + WATCH)
