@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from wsproto import ConnectionType
@@ -14,10 +15,13 @@ from livestream.parity.judging.comparison import differences
 from livestream.parity.judging.deviations import LAYERS, DeviationError, load_deviations
 from livestream.parity.judging.expectations import AS_RECORDED, recorded_cases
 
+FOUND = Path(__file__).parents[2] / "examples" / "java_twin" / "found.jsonl"
 CASES = [
     case for name in ("messages.jsonl", "frames.jsonl", "handshake.jsonl", "http.jsonl", "shipped.jsonl")
     for case in load_cases(name)
 ]
+#: What only the Java twin has shown so far.
+CASES += [case for case in load_cases(FOUND) if case.name != "message-before-reserved-opcode"]
 CASES += [case for case in recorded_cases(AS_RECORDED) if case.kind == "threads"]
 BY_NAME = {(LAYERS[case.kind], case.name): case for case in CASES}
 DEVIATIONS = load_deviations()
@@ -42,6 +46,8 @@ def test_the_excused_cases_are_three_habits_of_the_container_and_a_thread():
     assert {case.name for case in EXCUSED} == {
         "close-999-illegal", "close-1005-illegal", "close-1006-illegal", "close-1016-illegal",
         "close-2000-illegal", "close-2999-illegal", "close-1014", "close-bad-utf8",
+        "close-5000-illegal", "close-65535-illegal-then-ping",
+        "utf8-cut-after-one-byte-of-two", "utf8-cut-around-a-ping",
         "utf8-invalid-byte", "utf8-truncated", "utf8-surrogate", "utf8-overlong",
         "no-connection", "post", "http-1.0", "upgrade-h2c",
         "connect",

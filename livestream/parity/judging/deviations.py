@@ -6,10 +6,11 @@ that goes wrong in another way is not excused, and one that has become the same 
 
 import json
 import tomllib
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import reduce
 from importlib.resources import files
+from itertools import chain, combinations
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -130,11 +131,11 @@ class Deviations:
         return next(explaining, None)
 
     def excuse_generated(self, case: Case, observed: dict[str, Any], rules: Sequence[Rule] = RULES) -> bool:
-        """Whether a deviation explains what came of a case that was made up, or all that are about it do."""
+        """Whether some of the deviations that are about a case that was made up explain what came of it."""
         about = [entry for entry in self.deviations if entry.recognises(case)]
-        expected = [entry.expected_of_generated(case, observed) for entry in about]
-        together = reduce(lambda one, entry: entry.expected_of_generated(one, observed), about, case)
-        return bool(about) and any(not differences(one, observed, rules) for one in (*expected, together))
+        some = chain.from_iterable(combinations(about, count) for count in range(1, len(about) + 1))
+        return any(not differences(_expected_of_all(case, observed, entries), observed, rules)
+                   for entries in some)
 
     def excuse_places(self, case: Case, places: Set[str]) -> Deviation | None:
         """The deviation that explains a session which differs at these places; None when none does."""
@@ -146,6 +147,10 @@ class Deviations:
     def not_needed(self, case: Case, observed: dict[str, Any]) -> Deviation | None:
         """The deviation that names this case although it came out as recorded."""
         return None if differences(case, observed) else self.of(case)
+
+
+def _expected_of_all(case: Case, observed: Record, entries: Iterable[Deviation]) -> Case:
+    return reduce(lambda one, entry: entry.expected_of_generated(one, observed), entries, case)
 
 
 #: Nothing is excused.
@@ -196,8 +201,7 @@ def _deviation(record: dict[str, Any]) -> Deviation:
     if not isinstance(record["cases"], list):
         raise ValueError("`cases` is a list of names")
     about = record.get("input", "")
-    named = bool(record["cases"] or not about)
-    if not isinstance(instead, dict) or (named and not instead) or instead.keys() - known:
+    if not isinstance(instead, dict) or not instead or instead.keys() - known:
         raise ValueError(f"`instead` is a JSON object with some of {', '.join(sorted(known))}")
     if about and about not in HABITS:
         raise ValueError(f"`input` is {about!r}, none of {', '.join(HABITS)}")

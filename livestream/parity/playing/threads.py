@@ -22,6 +22,8 @@ from livestream.wire.client import WireClient, handshake_request, parse_url
 THREAD_CLIENTS: Final = 8
 #: The same update comes to all of them within so many seconds.
 SPREAD: Final = 0.1
+#: Before the counting; one that changes nothing is enough.
+_MOST_ROUNDS: Final = 5
 _LONGEST_INTERVAL: Final = max(channel.interval_ms for channel in contract.CHANNELS) / 1000
 _FIRST_INTERVAL: Final = contract.INITIAL_CHANNEL.interval_ms / 1000
 
@@ -131,7 +133,16 @@ def _gained(pid: int, before: int) -> dict[str, int]:
 
 
 def _warm_up(target: Target, pid: int) -> None:
-    """Once through a life and its two ends, so that a container's own pools have grown; these are awaited."""
+    """Lives and ends until a container's own pools grow no more: they must not look like channels' threads."""
+    for _ in range(_MOST_ROUNDS):
+        before = count_threads(pid)
+        _live_and_end(target)
+        if count_threads(pid) <= before:
+            return
+
+
+def _live_and_end(target: Target) -> None:
+    """Once through a life and its two ends; these are awaited."""
     with ExitStack() as stack:
         group = _Group(target, stack)
         group.connect()
