@@ -9,12 +9,22 @@ ARGS ?=
 # Test processes at once: most tests wait for a server's intervals, and one file stays in one process.
 JOBS ?= 2
 
+# Of the Java twin: which faults it has, and where `make java-twin-run` serves it.
+PROFILE ?= original
+PORT ?= 9003
+JAVA_TWIN := examples/java_twin
+
 .PHONY: help run test lint unit bench soak pictures wheel clean
+.PHONY: java-twin java-twin-run java-twin-page compare
 
 help:
 	@echo "make run    install into $(VENV) and serve on port 9003 (ARGS='--profile corrected' for options)"
 	@echo "make test   install, check style and types, run all tests"
 	@echo "make bench  thread scaling at 1000, 2000 and 4000 clients beside original and floor, ten minutes"
+	@echo "make java-twin       build the same service in Java (needs a JDK 21 or newer, and Maven)"
+	@echo "make java-twin-run   start it (PROFILE=$(PROFILE), PORT=$(PORT))"
+	@echo "make java-twin-page  write the page that shows its source beside the port's"
+	@echo "make compare         the port and the twin: parity, then the same load on each, one report"
 	@echo "make soak   what needs many minutes"
 	@echo "make pictures  photograph the live page in every state, into examples/pictures"
 	@echo "make wheel  build the package into dist/"
@@ -41,11 +51,24 @@ soak: $(VENV)/.dev
 pictures: $(VENV)/.dev
 	$(BIN)/python -m tests.browser.pictures
 
+# Only Python: whoever wants the Java service need not install ours.
+java-twin:
+	@$(PYTHON) -m tests.twin build
+
+java-twin-run:
+	@exec $(PYTHON) -m tests.twin run --profile $(PROFILE) --port $(PORT)
+
+java-twin-page: $(VENV)/.dev
+	$(BIN)/python -m tests.twin.side_by_side
+
+compare: $(VENV)/.dev
+	$(BIN)/python -m tests.twin.compare $(ARGS)
+
 wheel: $(VENV)/.dev
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .hypothesis $(JAVA_TWIN)/target
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
