@@ -18,7 +18,8 @@ LOG_LEVELS = ("debug", "info", "warning", "error")
 class Option(NamedTuple):
     """What the command line needs to know of a setting.
 
-    `least` and `most` are inclusive bounds; a text matches `pattern`, which `form` says in words.
+    `least` and `most` are inclusive bounds; a text matches `pattern`, which `form` says in words. A default
+    of False makes a flag, a tuple as default an option that may be repeated: each of its texts is checked.
     """
 
     help: str
@@ -114,6 +115,10 @@ def _option_fields() -> tuple["Field[Any]", ...]:
 
 
 def _check(name: str, value: Any, option: Option) -> None:
+    if isinstance(value, tuple):
+        for one in value:
+            _check(name, one, option)
+        return
     if option.least is not None and not value >= option.least:  # NaN too
         raise SettingsError(f"{name} is {value}; it must be {option.least} or more")
     if option.most is not None and not value <= option.most:

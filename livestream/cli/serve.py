@@ -23,6 +23,8 @@ EVERY_INTERFACE = ("0.0.0.0", "::", "")
 def _click_type(option: Option, default: Any) -> click.ParamType[Any]:
     if option.choices:
         return click.Choice(option.choices)
+    if isinstance(default, bool):
+        return click.BOOL
     ranges: dict[type, Callable[..., click.ParamType[Any]]] = {int: click.IntRange, float: click.FloatRange}
     if type(default) in ranges:
         return ranges[type(default)](option.least, option.most)
@@ -41,6 +43,8 @@ def settings_options(command: Callable[..., None]) -> Callable[..., None]:
             envvar=f"LIVESTREAM_{name.upper()}",
             show_envvar=True,
             help=option.help,
+            is_flag=isinstance(default, bool),
+            multiple=isinstance(default, tuple),
         )(command)
     return command
 
