@@ -22,6 +22,8 @@ OTHER_CHANNELS = [channel.name for channel in CHANNELS if channel is not INITIAL
 SLOWEST = max(CHANNELS, key=lambda channel: channel.interval_ms)
 #: The kernel cuts names of threads short.
 NAMES = tuple(channel.name[:15] for channel in CHANNELS)
+#: In all, by clients (SPEC, "Figures").
+THREADS_OF_THE_ORIGINAL = {100: 454}
 #: So many lives at most until a race has ended both ways; each way comes at least every fourth time.
 LIVES = 60
 
@@ -95,6 +97,9 @@ def test_threads_of_both_processes_side_by_side(both, clients):
             for channel in OTHER_CHANNELS:
                 subscribe(side, channel)
         each_has(len(CHANNELS))
+        if clients in THREADS_OF_THE_ORIGINAL:
+            java = both[1]
+            assert len(java.tasks) == pytest.approx(THREADS_OF_THE_ORIGINAL[clients], rel=0.1)
         for _, side in sides:
             subscribe(side, SLOWEST.name)
         each_has(len(CHANNELS) + 1)

@@ -133,7 +133,7 @@ def _gained(pid: int, before: int) -> dict[str, int]:
 
 
 def _warm_up(target: Target, pid: int) -> None:
-    """Lives and ends until a container's own pools grow no more: they must not look like channels' threads."""
+    """Lives and ends until a container's own pools grow no more: they would look like channels' threads."""
     for _ in range(_MOST_ROUNDS):
         before = count_threads(pid)
         _live_and_end(target)
