@@ -15,7 +15,7 @@ PORT ?= 9003
 JAVA_TWIN := examples/java_twin
 
 .PHONY: help run test lint unit bench soak pictures wheel clean
-.PHONY: java-twin java-twin-run java-twin-page compare
+.PHONY: faults java-twin java-twin-run java-twin-page compare
 
 help:
 	@echo "make run    install into $(VENV) and serve on port 9003 (ARGS='--profile corrected' for options)"
@@ -25,6 +25,7 @@ help:
 	@echo "make java-twin-run   start it (PROFILE=$(PROFILE), PORT=$(PORT))"
 	@echo "make java-twin-page  write the page that shows its source beside the port's"
 	@echo "make compare         the port and the twin: parity, then the same load on each, one report"
+	@echo "make faults do the worst to it: what was lost, what was left behind (five minutes)"
 	@echo "make soak   what needs many minutes"
 	@echo "make pictures  photograph the live page in every state, into examples/pictures"
 	@echo "make wheel  build the package into dist/"
@@ -44,6 +45,9 @@ unit: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m tests.bench $(ARGS)
+
+faults: $(VENV)/.dev
+	$(BIN)/python -m tests.faults $(ARGS)
 
 soak: $(VENV)/.dev
 	$(BIN)/python -m pytest tests/soak $(ARGS)

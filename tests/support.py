@@ -74,11 +74,11 @@ def next_text(client: WireClient, message_type: str | None = None, timeout: floa
 class Command:
     """`livestream serve` in a process of its own, ready to answer."""
 
-    def __init__(self, *options: str, python: str = sys.executable, cwd: str | None = None) -> None:
+    def __init__(self, *options: str, python: str = sys.executable, **process: Any) -> None:
+        """`process`: how it is started otherwise, see subprocess.Popen."""
         command = [python, "-m", "livestream", "serve", "--host", "127.0.0.1", "--port", "0"]
-        self.process = subprocess.Popen(
-            [*command, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=cwd
-        )
+        how = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True} | process
+        self.process = subprocess.Popen([*command, *options], **how)
         self.greeting: dict[str, str] = {}
         assert self.process.stdout is not None
         for line in self.process.stdout:

@@ -1,0 +1,12 @@
+"""The rude clients of `make faults` for ten minutes. Run by `make soak`."""
+
+import pytest
+
+from tests.faults.crowd import rude_clients
+
+
+@pytest.mark.timeout(1_200)
+def test_a_thousand_clients_keep_their_updates_for_ten_minutes_beside_the_rude():
+    outcome = rude_clients(1_000, 600.0, 20.0)
+    print(outcome)
+    assert outcome.well, outcome
