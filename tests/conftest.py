@@ -24,3 +24,13 @@ def serve() -> Iterator[Callable[..., Served]]:
     yield start
     for served in running:
         assert served.server.stop() == []
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that may take long come first: the file that ends last decides how long all of them take."""
+    allowed: dict[Any, float] = {}
+    for item in items:
+        marker = item.get_closest_marker("timeout")
+        seconds = marker.args[0] if marker is not None else 0
+        allowed[item.path] = max(allowed.get(item.path, 0), seconds)
+    items.sort(key=lambda item: -allowed[item.path])
