@@ -6,6 +6,7 @@ Source: PEP 3333; RFC 9112. The WebSocket takes the socket over through the
 
 import io
 import logging
+import re
 import socket
 import sys
 import time
@@ -25,6 +26,8 @@ MAX_BODY_BYTES = 65_536
 
 Environ = dict[str, Any]
 _UNPREFIXED = {"CONTENT_TYPE", "CONTENT_LENGTH"}
+#: From here on an error of h11 shows what the client sent.
+_QUOTED_BYTES = re.compile(r""":? *(?:bytearray\()?b?['"]""")
 
 
 class _RequestRefused(Exception):
@@ -61,7 +64,7 @@ class HttpConnection:
             while self._serve_one():
                 self._http.start_next_cycle()
         except h11.RemoteProtocolError as error:
-            self._refuse(error.error_status_hint, str(error))
+            self._refuse(error.error_status_hint, _without_quotes(str(error)))
         except _RequestRefused as refusal:
             self._refuse(refusal.status, str(refusal))
 
@@ -182,6 +185,11 @@ class HttpConnection:
         headers = [("Content-Length", "0"), ("Connection", "close")]
         self._send(h11.Response(status_code=status, headers=headers), h11.EndOfMessage())
         end_gently(self._sock)
+
+
+def _without_quotes(complaint: str) -> str:
+    """What h11 complains of, without the bytes that it quotes: a header's value may be a secret."""
+    return _QUOTED_BYTES.split(complaint, maxsplit=1)[0]
 
 
 def _method(request: h11.Request) -> str:
