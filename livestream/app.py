@@ -14,7 +14,7 @@ from flask import Flask
 from livestream import contract
 from livestream.services.blockchain import BlockchainStatsService
 from livestream.services.validators import LiveValidatorsService
-from livestream.settings import Settings
+from livestream.settings import Settings, SettingsError
 from livestream.stream.broadcast import Broadcaster
 from livestream.stream.channels import SimulatedSource, live_channels
 from livestream.stream.endpoint import LiveStreamWebSocket
@@ -29,8 +29,13 @@ from livestream.transport.machine import (
     Ceiling, client_ceiling, make_room_for_a_thread, prepare_process,
 )
 from livestream.transport.websocket import Limits, WebSocket
+from livestream.web.addresses import ClientAddresses
+from livestream.web.authentication import authority
+from livestream.web.door import Door
 from livestream.web.monitor import monitor
+from livestream.web.origins import Origins
 from livestream.web.page import lab_page
+from livestream.web.refusals import PolicyError
 from livestream.web.rest import install_error_pages, live_data_resource
 from livestream.web.threads import ThreadList
 
@@ -54,14 +59,16 @@ class Parts(NamedTuple):
     registry: Registry
     broadcaster: Broadcaster
     validators: LiveValidatorsService
+    door: Door
 
 
 def create_app(settings: Settings = Settings()) -> Flask:
     """The service as a WSGI application: the stream's endpoint, the REST resources, the statistics.
 
     It starts no thread before the first request. Run it in one process: the
-    registry lives in memory.
+    registry lives in memory. Raises SettingsError.
     """
+    door = _door(settings)
     clock = SystemClock()
     random = Random()
     validators = LiveValidatorsService(random, time.time_ns, settings.time_scale)
@@ -79,7 +86,8 @@ def create_app(settings: Settings = Settings()) -> Flask:
         settings.max_threads_per_connection,
     )
     app = Flask("livestream", static_folder=None)
-    app.extensions[EXTENSION] = Parts(endpoint, registry, broadcaster, validators)
+    app.extensions[EXTENSION] = Parts(endpoint, registry, broadcaster, validators, door)
+    door.guard(app)
     app.register_blueprint(live_data_resource(validators, BlockchainStatsService(time.time_ns), to_json))
     facts = {
         "profile": settings.profile.name,
@@ -90,8 +98,21 @@ def create_app(settings: Settings = Settings()) -> Flask:
     app.register_blueprint(monitor(endpoint.get_connection_stats, threads.open_connections, to_json))
     app.register_blueprint(lab_page(threads.snapshot, _profiles(settings), to_json))
     install_error_pages(app)
-    _add_stream(app, endpoint, settings)
+    _add_stream(app, endpoint, settings, door)
     return app
+
+
+def _door(settings: Settings) -> Door:
+    try:
+        return Door(
+            Origins(settings.allow_origin),
+            authority(settings.auth_token_file, settings.jwt_key_file, settings.jwt_audience),
+            settings.limit_connections,
+            settings.limit_messages,
+            ClientAddresses(settings.trusted_proxy),
+        )
+    except PolicyError as error:
+        raise SettingsError(str(error)) from None
 
 
 def _profiles(settings: Settings) -> dict[str, object]:
@@ -106,18 +127,19 @@ def _profiles(settings: Settings) -> dict[str, object]:
     }
 
 
-def _add_stream(app: Flask, endpoint: LiveStreamWebSocket, settings: Settings) -> None:
-    sock = Sock(app, settings.max_connections, Limits(message=settings.max_message_size))
+def _add_stream(app: Flask, endpoint: LiveStreamWebSocket, settings: Settings, door: Door) -> None:
+    limits = Limits(message=settings.max_message_size)
+    sock = Sock(app, settings.max_connections, limits, door.refuse_opening, door.subprotocols)
 
     @sock.route(contract.STREAM_PATH)
     def live_stream(session: WebSocket) -> None:
-        run_endpoint(endpoint, session)
+        run_endpoint(endpoint, session, door.guest())
 
 
 class LiveServer:
     """The service on its own socket. Listens from the start, answers after `start`.
 
-    Raises OSError when the address can't be had.
+    Raises OSError when the address can't be had, and SettingsError.
     """
 
     def __init__(self, settings: Settings = Settings()) -> None:
@@ -142,6 +164,15 @@ class LiveServer:
     def start(self) -> None:
         """Starts answering; returns at once."""
         self._http.start()
+
+    @property
+    def reloads(self) -> bool:
+        """Whether `reload` has anything to read."""
+        return self.parts.door.reloads
+
+    def reload(self) -> None:
+        """Reads again what may change while it runs; the log says what became of it."""
+        self.parts.door.reload()
 
     def stop(self) -> list[threading.Thread]:
         """No new connections, Close 1001 to every client, channels woken, one deadline for all joins.

@@ -47,6 +47,8 @@ CHANNEL_NOT_SPECIFIED: Final = "Channel not specified"
 UNKNOWN_CHANNEL: Final = "Unknown channel: "
 TOO_MANY_CHANNEL_THREADS: Final = "Too many channel threads"
 NO_THREAD_LEFT: Final = "The server cannot start another thread"
+CHANNEL_NOT_ALLOWED: Final = "Channel not allowed: "
+RATE_LIMIT_EXCEEDED: Final = "Rate limit exceeded"
 
 
 class ChannelContract(NamedTuple):
@@ -89,11 +91,18 @@ MAX_NAME_UNITS: Final = 50_000
 MAX_THREADS_PER_CONNECTION: Final = 64
 MAX_MESSAGE_BYTES: Final = 16 * 1024 * 1024
 
+#: So many messages in a row beyond the rate limit are answered by an error; the next one by Close 1008.
+MAX_EXCESSES: Final = 5
+
+#: The subprotocol by which a browser hands in a token, `bearer, TOKEN` (port): it can set no other header.
+BEARER_SUBPROTOCOL: Final = "bearer"
+
 # Close codes that are named in the code (RFC 6455, section 7.4.1); wsproto knows the others.
 CLOSE_NORMAL: Final = 1000
 CLOSE_GOING_AWAY: Final = 1001
 CLOSE_NO_STATUS: Final = 1005
 CLOSE_ABNORMAL: Final = 1006
+CLOSE_POLICY_VIOLATION: Final = 1008
 CLOSE_MESSAGE_TOO_BIG: Final = 1009
 CLOSE_INTERNAL_ERROR: Final = 1011
 

@@ -96,6 +96,41 @@ class Settings:
         pattern=r"auto|none|\d{1,4}",
         form="auto, none or a processor's number",
     )
+    allow_origin: tuple[str, ...] = _option(
+        (),
+        "Let only pages of this origin open the stream and read REST (CORS); may be repeated. A page of this "
+        "server counts like any other. Without it every origin may open the stream and none may read REST. "
+        "The original's list: https://dlt.aurigraph.io:9443, https://dev4.aurex.in, "
+        "https://aurigraphdlt.dev4.aurex.in, http://localhost:5173, https://localhost:5173, "
+        "http://localhost:3000, https://localhost:3000.",
+    )
+    auth_token_file: str = _option(
+        "",
+        "Let in only who has a token of this file: one a line, of 16 characters or more; # begins a comment. "
+        "It comes as Authorization: Bearer TOKEN, or from a browser as the subprotocols bearer, TOKEN. "
+        "SIGHUP reads the file again.",
+    )
+    jwt_key_file: str = _option(
+        "",
+        "Let in only who has a JSON Web Token signed (HS256) with the key in this file, of 32 bytes or more. "
+        "It must have exp; a claim channels, a list of names, limits what it may subscribe to. "
+        "SIGHUP reads the file again.",
+    )
+    jwt_audience: str = _option("", "A JSON Web Token must name this audience (aud).")
+    limit_connections: str = _option(
+        "",
+        "How often one client address may open the stream, like 100/minute; more is answered 429. "
+        "An IPv6 network of 64 bits counts as one address.",
+    )
+    limit_messages: str = _option(
+        "",
+        "How many messages one connection may send, like 20/second; more is answered by an error, "
+        f"and after {contract.MAX_EXCESSES} in a row by Close 1008.",
+    )
+    trusted_proxy: tuple[str, ...] = _option(
+        (),
+        "Believe X-Forwarded-For from this address or network; may be repeated. Otherwise it is ignored.",
+    )
 
     def __post_init__(self) -> None:
         for name, option in OPTIONS.items():

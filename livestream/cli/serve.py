@@ -16,6 +16,7 @@ from livestream.app import LiveServer, prepare_process
 from livestream.settings import DEFAULTS, OPTIONS, Option, Settings, SettingsError, settings_from
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+RELOAD_SIGNAL = signal.SIGHUP
 LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
 EVERY_INTERFACE = ("0.0.0.0", "::", "")
 
@@ -61,11 +62,13 @@ def serve(**values: Any) -> None:
     _prepare(settings)
     server = _listen(settings)
     # Blocked before the first thread starts, so that all inherit it and only sigwait sees the signal.
-    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+    signals = (*STOP_SIGNALS, RELOAD_SIGNAL) if server.reloads else STOP_SIGNALS
+    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     server.start()
     console = Console(highlight=False, soft_wrap=True)
     _greet(console, server)
-    signal.sigwait(STOP_SIGNALS)
+    while signal.sigwait(signals) == RELOAD_SIGNAL:
+        server.reload()
     _say_goodbye(console, server)
 
 
@@ -79,6 +82,8 @@ def _prepare(settings: Settings) -> None:
 def _listen(settings: Settings) -> LiveServer:
     try:
         return LiveServer(settings)
+    except SettingsError as error:
+        raise click.UsageError(str(error)) from error
     except OSError as error:
         where = f"{settings.host}:{settings.port}"
         if error.errno == errno.EADDRINUSE:

@@ -80,12 +80,16 @@ _CHANNEL_AS_TEXT: Final = _Field(
 )
 _FIXED_ERRORS: Final = (
     contract.INVALID_MESSAGE_FORMAT, contract.CHANNEL_NOT_SPECIFIED,
-    contract.TOO_MANY_CHANNEL_THREADS, contract.NO_THREAD_LEFT,
+    contract.TOO_MANY_CHANNEL_THREADS, contract.NO_THREAD_LEFT, contract.RATE_LIMIT_EXCEEDED,
 )
 _ERROR_SENTENCE: Final = _Field(
     {
         "type": "string",
-        "anyOf": [{"enum": list(_FIXED_ERRORS)}, {"pattern": f"^{contract.UNKNOWN_CHANNEL}"}],
+        "anyOf": [
+            {"enum": list(_FIXED_ERRORS)},
+            {"pattern": f"^{contract.UNKNOWN_CHANNEL}"},
+            {"pattern": f"^{contract.CHANNEL_NOT_ALLOWED}"},
+        ],
         "description": "What was wrong, as one of a few fixed sentences.",
     },
     contract.CHANNEL_NOT_SPECIFIED,
@@ -188,7 +192,8 @@ SERVER_MESSAGES: Final[tuple[Message, ...]] = (
         f"A message could not be followed; the connection goes on. '{contract.INVALID_MESSAGE_FORMAT}': text "
         f"that is not JSON. '{contract.CHANNEL_NOT_SPECIFIED}': `{contract.SUBSCRIBE}` without a channel. "
         f"'{contract.UNKNOWN_CHANNEL}C': {ONLY_CORRECTED}. '{contract.TOO_MANY_CHANNEL_THREADS}' and "
-        f"'{contract.NO_THREAD_LEFT}': {ONLY_PORT}.",
+        f"'{contract.NO_THREAD_LEFT}': {ONLY_PORT}. '{contract.CHANNEL_NOT_ALLOWED}C' and "
+        f"'{contract.RATE_LIMIT_EXCEEDED}': {ONLY_PORT}, where its options ask for it.",
         {"error": _ERROR_SENTENCE},
     ),
 )

@@ -17,7 +17,7 @@ from livestream.stream.channels import Channel
 from livestream.stream.jackson import JsonError, as_text, read_tree
 from livestream.stream.messages import Clock, envelope
 from livestream.stream.profiles import Profile
-from livestream.stream.registry import CLOSED_SESSION, Connection, Registry, Session
+from livestream.stream.registry import CLOSED_SESSION, Connection, Registry, Session, every_channel
 
 log = logging.getLogger(__name__)
 
@@ -74,11 +74,15 @@ class LiveStreamWebSocket:
             contract.PING: self.handle_ping,
         }
 
-    def on_open(self, session: Session) -> Connection:
-        """1. A UUID, the counter, the registry entry, the welcome, and `tps_updates` unasked."""
+    def on_open(self, session: Session, may_subscribe: Callable[[str], bool] = every_channel) -> Connection:
+        """1. A UUID, the counter, the registry entry, the welcome, and `tps_updates` unasked.
+
+        `may_subscribe` says which channels this client may have; the original lets each have all.
+        """
         if self._profile.refuses_blocking_sends:
             session = _IoThreadSession(session)
-        connection = Connection(self._new_connection_id(), self._clock.now_ms(), session)
+        connection = Connection(
+            self._new_connection_id(), self._clock.now_ms(), session, may_subscribe=may_subscribe)
         self._registry.add(connection)
         self._guarded(self._welcome, connection)
         return connection
@@ -95,6 +99,7 @@ class LiveStreamWebSocket:
         if not self._profile.leaves_threads_asleep:
             self._broadcaster.stop(connection)
         connection.session = CLOSED_SESSION
+        connection.may_subscribe = every_channel
 
     def on_error(self, connection: Connection, error: Exception) -> None:
         """8. One log line, and in the original one more off the counter."""
@@ -108,6 +113,9 @@ class LiveStreamWebSocket:
             self.send_error_message(connection, contract.CHANNEL_NOT_SPECIFIED)
             return
         name = as_text(message["channel"])
+        if not connection.may_subscribe(name):
+            self.send_error_message(connection, contract.CHANNEL_NOT_ALLOWED + name)
+            return
         if name not in self._channels and not self._profile.confirms_unknown_channels:
             self.send_error_message(connection, contract.UNKNOWN_CHANNEL + name)
             return
@@ -144,7 +152,7 @@ class LiveStreamWebSocket:
 
     def send_error_message(self, connection: Connection, error: str) -> None:
         """Sends an `error` message; the connection goes on."""
-        self._send(connection, contract.ERROR, {"error": error})
+        self._guarded(self._send, connection, contract.ERROR, {"error": error})
 
     def get_connection_stats(self) -> dict[str, int]:
         """9. `active_connections` (the counter) and `total_connections` (the registry's size)."""
@@ -159,7 +167,8 @@ class LiveStreamWebSocket:
     def _welcome(self, connection: Connection) -> None:
         self._send(connection, contract.CONNECTION_ESTABLISHED,
                    {"connectionId": connection.connection_id, "timestamp": self._clock.now_ms()})
-        self.start_broadcasting(connection, contract.INITIAL_CHANNEL.name)
+        if connection.may_subscribe(contract.INITIAL_CHANNEL.name):
+            self.start_broadcasting(connection, contract.INITIAL_CHANNEL.name)
 
     def _dispatch(self, connection: Connection, text: str) -> None:
         try:

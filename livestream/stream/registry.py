@@ -5,6 +5,7 @@ a concurrent map of connections and an atomic counter, both static there.
 """
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -44,6 +45,11 @@ class _ClosedSession:
 CLOSED_SESSION: Session = _ClosedSession()
 
 
+def every_channel(channel_name: str) -> bool:
+    """What a client may subscribe to unless whoever let it in says otherwise: all, as in the original."""
+    return True
+
+
 @dataclass(eq=False, slots=True)
 class Connection:
     """One client, the original's `WebSocketConnection`.
@@ -56,6 +62,7 @@ class Connection:
     connected_at: int
     session: Session
     subscribed_channels: frozenset[str] = field(default=frozenset())
+    may_subscribe: Callable[[str], bool] = every_channel
     #: Whether the log knows that it has all its threads: a flood of subscribes is one line.
     has_all_threads: bool = False
 

@@ -9,7 +9,7 @@ import base64
 import binascii
 import logging
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
 from typing import Any, Protocol, TypeVar
 
@@ -17,7 +17,7 @@ import flask_sock
 from flask import Flask, Response, abort, request
 from simple_websocket import ConnectionClosed
 
-from livestream.contract import CLOSE_INTERNAL_ERROR
+from livestream.contract import CLOSE_INTERNAL_ERROR, CLOSE_POLICY_VIOLATION
 from livestream.transport.websocket import Limits, WebSocket
 
 log = logging.getLogger(__name__)
@@ -62,8 +62,21 @@ class _Upgraded(Response):
 class Sock(flask_sock.Sock):  # type: ignore[misc]
     """Flask-Sock with checked handshakes, at most `max_connections` at once, and safe connections."""
 
-    def __init__(self, app: Flask, max_connections: int, limits: Limits = Limits()) -> None:
+    def __init__(
+        self,
+        app: Flask,
+        max_connections: int,
+        limits: Limits = Limits(),
+        refusal: Callable[[], Response | None] = lambda: None,
+        subprotocols: Sequence[str] = (),
+    ) -> None:
+        """`refusal` is asked before a handshake is answered: a response in place of it, or None.
+
+        Of the `subprotocols` the first that a client offers is agreed on.
+        """
         super().__init__(app)
+        self._refusal = refusal
+        self._subprotocols = subprotocols
         self._max_connections = max_connections
         self._slots = threading.BoundedSemaphore(max_connections)
         self._limits = limits
@@ -79,6 +92,9 @@ class Sock(flask_sock.Sock):  # type: ignore[misc]
             @wraps(function)
             def websocket_route(*args: Any, **kwargs: Any) -> Response:
                 _check_handshake()
+                refused = self._refusal()
+                if refused is not None:
+                    return refused
                 if not self._slots.acquire(blocking=False):
                     return self._full()
                 try:
@@ -95,7 +111,7 @@ class Sock(flask_sock.Sock):  # type: ignore[misc]
 
     def _serve(self, function: Callable[..., None], *args: Any, **kwargs: Any) -> Response:
         try:
-            session = WebSocket(request.environ, self._limits)
+            session = WebSocket(request.environ, self._limits, self._subprotocols)
         except OSError as error:
             log.debug("%s: lost before the handshake was answered: %s", request.path, error)
             return _Upgraded("werkzeug")
@@ -135,11 +151,14 @@ def _is_key(key: str) -> bool:
 class Endpoint(Protocol[C]):
     """The four callbacks of a jakarta endpoint; `C` is what it calls a connection."""
 
-    def on_open(self, session: WebSocket) -> C:
-        """The handshake is done."""
+    def on_open(self, session: WebSocket, may_subscribe: Callable[[str], bool]) -> C:
+        """The handshake is done; `may_subscribe` says which channels the client may have."""
 
     def on_message(self, connection: C, text: str) -> None:
         """One text message; binary ones have no handler and are ignored."""
+
+    def send_error_message(self, connection: C, error: str) -> None:
+        """A message came that is not passed on; the client is told. Raises nothing for one that is gone."""
 
     def on_error(self, connection: C, error: Exception) -> None:
         """Something went wrong that was no protocol error; a close follows."""
@@ -148,12 +167,34 @@ class Endpoint(Protocol[C]):
         """The connection is over, however it ended."""
 
 
-def run_endpoint(endpoint: Endpoint[C], session: WebSocket) -> None:
+class Excess(Protocol):
+    """Why a message is not passed on."""
+
+    @property
+    def error(self) -> str:
+        """What the client is told."""
+
+    @property
+    def closes(self) -> bool:
+        """Whether it is told by a Close frame: it was told often enough."""
+
+
+class Guest(Protocol):
+    """What a client may do, by whoever let it in."""
+
+    def may_subscribe(self, channel: str) -> bool:
+        """Whether it may have this channel."""
+
+    def excess(self) -> Excess | None:
+        """Asked at each of its messages, text or binary: None passes it on."""
+
+
+def run_endpoint(endpoint: Endpoint[C], session: WebSocket, guest: Guest) -> None:
     """Serves one connection on the calling thread, from `on_open` to `on_close`."""
-    connection = endpoint.on_open(session)
+    connection = endpoint.on_open(session, guest.may_subscribe)
     threading.current_thread().name = connection.thread_name
     try:
-        _pass_messages_on(endpoint, connection, session)
+        _pass_messages_on(endpoint, connection, session, guest)
     except ConnectionClosed:
         if session.error is not None:
             endpoint.on_error(connection, session.error)
@@ -166,8 +207,16 @@ def run_endpoint(endpoint: Endpoint[C], session: WebSocket) -> None:
         endpoint.on_close(connection)
 
 
-def _pass_messages_on(endpoint: Endpoint[C], connection: C, session: WebSocket) -> None:
+def _pass_messages_on(endpoint: Endpoint[C], connection: C, session: WebSocket, guest: Guest) -> None:
     while True:
         message = session.receive()
-        if isinstance(message, str):
-            endpoint.on_message(connection, message)
+        excess = guest.excess()
+        if excess is None:
+            if isinstance(message, str):
+                endpoint.on_message(connection, message)
+        elif not excess.closes:
+            endpoint.send_error_message(connection, excess.error)
+        else:
+            log.info("connection %s: closed: %s", connection.short_id, excess.error)
+            if not session.close(CLOSE_POLICY_VIOLATION, excess.error):
+                session.abort()

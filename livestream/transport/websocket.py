@@ -11,7 +11,7 @@ import select
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, ClassVar, NamedTuple
 
@@ -73,8 +73,12 @@ class WebSocket(simple_websocket.Server):  # type: ignore[misc]
     `is_open`). Nothing is sent after the Close frame.
     """
 
-    def __init__(self, environ: dict[str, Any], limits: Limits = Limits()) -> None:
+    def __init__(
+        self, environ: dict[str, Any], limits: Limits = Limits(), subprotocols: Sequence[str] = ()
+    ) -> None:
         """Answers the handshake with 101; the request must have been checked.
+
+        Of the `subprotocols` the first that the client offers is agreed on.
 
         Raises OSError when the client is gone.
         """
@@ -86,12 +90,13 @@ class WebSocket(simple_websocket.Server):  # type: ignore[misc]
         self.error: SessionError | None = None
         #: What else was wrong about the end, for the log.
         self.complaint: str | None = None
-        super().__init__(environ, receive_bytes=RECEIVE_BYTES, thread_class=_NoThread, event_class=object)
+        super().__init__(
+            environ, list(subprotocols), RECEIVE_BYTES, thread_class=_NoThread, event_class=object)
 
     # Opening (RFC 6455, section 4.2.2).
 
     def handshake(self) -> None:
-        """Writes the 101 answer: no subprotocol, no extension, as the original."""
+        """Writes the 101 answer: no extension, and no subprotocol unless asked for, as the original."""
         self.ws = Protocol(ConnectionType.SERVER, extensions=[self._watch])
         accept = generate_accept_token(self.environ["HTTP_SEC_WEBSOCKET_KEY"].encode("latin-1"))
         self.sock.settimeout(None)
@@ -99,9 +104,15 @@ class WebSocket(simple_websocket.Server):  # type: ignore[misc]
             b"HTTP/1.1 101 Switching Protocols\r\n"
             b"Upgrade: websocket\r\n"
             b"Connection: Upgrade\r\n"
-            b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n"
+            b"Sec-WebSocket-Accept: " + accept + b"\r\n" + self._subprotocol_line() + b"\r\n"
         )
         self.connected = True
+
+    def _subprotocol_line(self) -> bytes:
+        """Never what the client sent, only a name of our own: an offer may be a secret."""
+        offered = self.environ.get("HTTP_SEC_WEBSOCKET_PROTOCOL", "").replace(",", " ").split()
+        self.subprotocol = next((ours for ours in self.subprotocols if ours in offered), None)
+        return f"Sec-WebSocket-Protocol: {self.subprotocol}\r\n".encode() if self.subprotocol else b""
 
     # Sending: any thread.
 

@@ -63,6 +63,15 @@ REFUSALS = {
     ("serve", "--pin-cpu", "-1"): "pin_cpu is '-1'; it must be auto, none or a processor's number",
     ("serve", "--host", "no.such.host.invalid"): "cannot listen on no.such.host.invalid:9003",
     ("serve", "--no-such-option"): "No such option",
+    ("serve", "--allow-origin", "*"): "--allow-origin '*' is no origin: it must be http(s)://HOST",
+    ("serve", "--trusted-proxy", "proxy"): "--trusted-proxy 'proxy' is no address and no network",
+    ("serve", "--limit-connections", "often"): "--limit-connections 'often' is no rate like 100/minute",
+    ("serve", "--limit-messages", "0/second"): "--limit-messages '0/second': the number must be from 1",
+    ("serve", "--auth-token-file", "/none"): "--auth-token-file /none can't be read: No such file",
+    ("serve", "--auth-token-file", "/dev/null"): "--auth-token-file /dev/null has no token",
+    ("serve", "--jwt-key-file", "/dev/null"): "--jwt-key-file /dev/null: the key has 0 bytes",
+    ("serve", "--jwt-audience", "x"): "--jwt-audience needs --jwt-key-file",
+    ("serve", "--jwt-key-file", "/none", "--auth-token-file", "/none"): "exclude each other: leave one out",
     ("dance",): "No such command 'dance'",
 }
 
