@@ -85,12 +85,12 @@ class Door:
         """Why this handshake is refused: 403 (origin), 429 (too often) or 401 (token); None lets it in."""
         origin = request.headers.get("Origin")
         if not self._origins.allows(origin):
-            log.info("%s: refused: a foreign origin", request.path)
+            log.info("%r: refused: a foreign origin", request.path)
             return refusal(HTTPStatus.FORBIDDEN, "This origin is not allowed.")
         client = group(self._addresses.client(
             request.environ.get("REMOTE_ADDR", ""), request.headers.get("X-Forwarded-For", "")))
         if not self._connections.hit(client):
-            log.info("%s: refused: too many from %s (%s)", request.path, client, CONNECTIONS_OPTION)
+            log.info("%r: refused: too many from %s (%s)", request.path, client, CONNECTIONS_OPTION)
             return refusal(HTTPStatus.TOO_MANY_REQUESTS, "Too many connections.",
                            {"Retry-After": str(self._connections.retry_after(client))})
         return self._refuse_stranger(from_subprotocol=True)
@@ -113,7 +113,7 @@ class Door:
         token = bearer_token(request.headers.get, from_subprotocol)
         permit = None if token is None else self._authority.permit(token)
         if permit is None:
-            log.info("%s: refused: %s", request.path, "no token" if token is None else "no good token")
+            log.info("%r: refused: %s", request.path, "no token" if token is None else "no good token")
             return refusal(HTTPStatus.UNAUTHORIZED, "A valid bearer token is needed.",
                            {"WWW-Authenticate": "Bearer"})
         g.permit = permit

@@ -7,6 +7,8 @@ from types import SimpleNamespace
 
 import jwt
 import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
 
 from livestream import StreamClient, contract
 from livestream.client import ClientSettings
@@ -197,6 +199,24 @@ def test_headers_cannot_be_injected(serve, token_file):
     for broken in (f"bearer, {TOKEN}\rX-Evil: 1", f"bearer, {TOKEN}\n X-Evil: 1", f"bearer, {TOKEN}\0"):
         answer = knock(served.url, ("Sec-WebSocket-Protocol", broken))
         assert answer.status in (400, 401) and answer.header("x-evil") is None
+
+
+def test_a_browserlike_client_comes_in_by_subprotocol(serve, token_file):
+    served = serve(auth_token_file=token_file)
+    url = served.url.replace("http", "ws") + STREAM_PATH
+    with connect(url, subprotocols=["bearer", TOKEN], open_timeout=PATIENCE) as client:
+        assert client.subprotocol == "bearer"
+        assert json.loads(client.recv(PATIENCE))["type"] == "connection_established"
+    with pytest.raises(InvalidStatus, match="401"):
+        connect(url, subprotocols=["bearer", "wrong-token-of-the-test"], open_timeout=PATIENCE)
+
+
+def test_a_stranger_cannot_forge_a_line_of_the_log(serve, token_file, caplog):
+    caplog.set_level("INFO")
+    served = serve(auth_token_file=token_file)
+    assert get(served.url, "/x%0Aforged%0D%1B").status == 401
+    (line,) = [record.getMessage() for record in caplog.records if "forged" in record.getMessage()]
+    assert line == r"'/x\nforged\r\x1b': refused: no token"
 
 
 def test_rest_needs_a_token_too_but_for_health(serve, token_file):
