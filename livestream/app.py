@@ -6,8 +6,10 @@ server around it: listening, stopping, and what is left when it has stopped.
 
 import threading
 import time
+from collections.abc import Callable
+from functools import partial
 from random import Random, SystemRandom
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from flask import Flask
 
@@ -19,7 +21,7 @@ from livestream.stream.broadcast import Broadcaster
 from livestream.stream.channels import SimulatedSource, live_channels
 from livestream.stream.endpoint import LiveStreamWebSocket
 from livestream.stream.jackson import to_json
-from livestream.stream.messages import SystemClock
+from livestream.stream.messages import SystemClock, type_of
 from livestream.stream.profiles import FAULTS, PROFILES
 from livestream.stream.registry import Registry
 from livestream.stream.shared import BROADCASTERS
@@ -28,10 +30,13 @@ from livestream.transport.http import HttpServer
 from livestream.transport.machine import (
     Ceiling, client_ceiling, make_room_for_a_thread, prepare_process,
 )
+from livestream.transport.observed import ObservedWebSocket
+from livestream.transport.refusals import Refused, nobody
 from livestream.transport.websocket import Limits, WebSocket
 from livestream.web.addresses import ClientAddresses
 from livestream.web.authentication import authority
 from livestream.web.door import Door
+from livestream.web.health import Readiness, health
 from livestream.web.monitor import monitor
 from livestream.web.origins import Origins
 from livestream.web.page import lab_page
@@ -39,7 +44,10 @@ from livestream.web.refusals import PolicyError
 from livestream.web.rest import install_error_pages, live_data_resource
 from livestream.web.threads import ThreadList
 
-__all__ = ["LiveServer", "Parts", "create_app", "prepare_process"]
+if TYPE_CHECKING:
+    from livestream.web.metrics import Metrics
+
+__all__ = ["LiveServer", "Parts", "create_app", "end_connections", "prepare_process"]
 
 #: TCP connections beyond the WebSockets, for REST clients.
 SPARE_CONNECTIONS = 256
@@ -60,6 +68,9 @@ class Parts(NamedTuple):
     broadcaster: Broadcaster
     validators: LiveValidatorsService
     door: Door
+    readiness: Readiness
+    #: Is told why a connection was refused, for the metrics.
+    refused: Refused
 
 
 def create_app(settings: Settings = Settings()) -> Flask:
@@ -73,8 +84,12 @@ def create_app(settings: Settings = Settings()) -> Flask:
     random = Random()
     validators = LiveValidatorsService(random, time.time_ns, settings.time_scale)
     registry = Registry()
+    metrics = _metrics(settings)
     broadcaster = BROADCASTERS[settings.broadcaster](
-        clock, settings.profile.sleeps_a_fixed_delay, require_room=make_room_for_a_thread
+        clock,
+        settings.profile.sleeps_a_fixed_delay,
+        require_room=make_room_for_a_thread,
+        observe_lateness=metrics.late if metrics else None,
     )
     endpoint = LiveStreamWebSocket(
         settings.profile,
@@ -86,8 +101,12 @@ def create_app(settings: Settings = Settings()) -> Flask:
         settings.max_threads_per_connection,
     )
     app = Flask("livestream", static_folder=None)
-    app.extensions[EXTENSION] = Parts(endpoint, registry, broadcaster, validators, door)
     door.guard(app)
+    sock = _add_stream(app, endpoint, settings, door, metrics)
+    readiness = Readiness(lambda: sock.is_full)
+    refused = metrics.refused if metrics else nobody
+    app.extensions[EXTENSION] = Parts(
+        endpoint, registry, broadcaster, validators, door, readiness, refused)
     app.register_blueprint(live_data_resource(validators, BlockchainStatsService(time.time_ns), to_json))
     facts = {
         "profile": settings.profile.name,
@@ -97,8 +116,11 @@ def create_app(settings: Settings = Settings()) -> Flask:
     threads = ThreadList(registry.connections, broadcaster.subscriptions, broadcaster.workers, facts)
     app.register_blueprint(monitor(endpoint.get_connection_stats, threads.open_connections, to_json))
     app.register_blueprint(lab_page(threads.snapshot, _profiles(settings), to_json))
+    if settings.health:
+        app.register_blueprint(health(readiness, to_json))
+    if metrics:
+        _add_metrics(app, metrics, threads.open_connections)
     install_error_pages(app)
-    _add_stream(app, endpoint, settings, door)
     return app
 
 
@@ -115,6 +137,34 @@ def _door(settings: Settings) -> Door:
         raise SettingsError(str(error)) from None
 
 
+def end_connections(app: Flask) -> None:
+    """Close 1001 to every client, and no update after it: for whoever runs the application and stops.
+
+    A client that takes nothing for CLOSING_TIME seconds gets no Close frame.
+    """
+    parts: Parts = app.extensions[EXTENSION]
+    parts.readiness.stop()
+    _close_sessions(parts.registry, time.monotonic() + CLOSING_TIME)
+    parts.broadcaster.stop_everything()
+    parts.validators.close(0)
+
+
+def _metrics(settings: Settings) -> "Metrics | None":
+    """Who counts, if it is wanted; the library is loaded only then."""
+    if not settings.metrics:
+        return None
+    from livestream.web.metrics import Metrics
+    return Metrics(type_of)
+
+
+def _add_metrics(app: Flask, metrics: "Metrics", open_connections: Callable[[], int]) -> None:
+    from livestream.web.metrics import Figures, metrics_page
+    parts: Parts = app.extensions[EXTENSION]
+    metrics.watch(
+        Figures(parts.endpoint.get_connection_stats, open_connections, parts.broadcaster.subscriptions))
+    app.register_blueprint(metrics_page(metrics.registry))
+
+
 def _profiles(settings: Settings) -> dict[str, object]:
     """The faults by name, in their own sentences, and which profile has which."""
     return {
@@ -127,13 +177,24 @@ def _profiles(settings: Settings) -> dict[str, object]:
     }
 
 
-def _add_stream(app: Flask, endpoint: LiveStreamWebSocket, settings: Settings, door: Door) -> None:
-    limits = Limits(message=settings.max_message_size)
-    sock = Sock(app, settings.max_connections, limits, door.refuse_opening, door.subprotocols)
+def _add_stream(
+    app: Flask, endpoint: LiveStreamWebSocket, settings: Settings, door: Door, metrics: "Metrics | None"
+) -> Sock:
+    sock = Sock(
+        app,
+        settings.max_connections,
+        Limits(message=settings.max_message_size),
+        door.refuse_opening,
+        door.subprotocols,
+        partial(ObservedWebSocket, observer=metrics) if metrics else WebSocket,
+        metrics.refused if metrics else nobody,
+    )
 
     @sock.route(contract.STREAM_PATH)
     def live_stream(session: WebSocket) -> None:
         run_endpoint(endpoint, session, door.guest())
+
+    return sock
 
 
 class LiveServer:
@@ -147,7 +208,8 @@ class LiveServer:
         self.app = create_app(settings)
         self.parts: Parts = self.app.extensions[EXTENSION]
         self._http = HttpServer(
-            self.app, settings.host, settings.port, settings.max_connections + SPARE_CONNECTIONS
+            self.app, settings.host, settings.port, settings.max_connections + SPARE_CONNECTIONS,
+            refused=self.parts.refused,
         )
 
     @property
@@ -181,8 +243,9 @@ class LiveServer:
         """
         deadline = time.monotonic() + STOPPING_TIME
         closing_deadline = time.monotonic() + CLOSING_TIME
+        self.parts.readiness.stop()
         self._http.stop_accepting()
-        self._close_sessions(closing_deadline)
+        _close_sessions(self.parts.registry, closing_deadline)
         self._end_threads(closing_deadline)
         self._http.drop_connections()
         self.parts.validators.close(max(0, deadline - time.monotonic()))
@@ -193,17 +256,18 @@ class LiveServer:
         """Wakes the channels and joins all threads of connections; returns those that are left."""
         return _join(self.parts.broadcaster.stop_everything() + self._http.threads(), deadline)
 
-    def _close_sessions(self, deadline: float) -> None:
-        """A session that is just writing is tried again later: one stuck client holds up no other."""
-        open_ones = [connection.session for connection in self.parts.registry.connections()]
-        while open_ones and time.monotonic() < deadline:
-            open_ones = [
-                session
-                for session in open_ones
-                if not session.close(contract.CLOSE_GOING_AWAY, "the server is stopping", 0)
-            ]
-            if open_ones:
-                time.sleep(CLOSING_RETRY)
+
+def _close_sessions(registry: Registry, deadline: float) -> None:
+    """A session that is just writing is tried again later: one stuck client holds up no other."""
+    open_ones = [connection.session for connection in registry.connections()]
+    while open_ones and time.monotonic() < deadline:
+        open_ones = [
+            session
+            for session in open_ones
+            if not session.close(contract.CLOSE_GOING_AWAY, "the server is stopping", 0)
+        ]
+        if open_ones:
+            time.sleep(CLOSING_RETRY)
 
 
 def _join(threads: list[threading.Thread], deadline: float) -> list[threading.Thread]:

@@ -24,6 +24,10 @@ LAB_PATH: Final = "/lab/"
 #: What the page's thread theatre shows, and the profiles it explains (port).
 LAB_THREADS_PATH: Final = f"{LAB_PATH}threads"
 LAB_PROFILES_PATH: Final = f"{LAB_PATH}profiles"
+#: For whoever runs the service (port): `--metrics` and `--health`.
+METRICS_PATH: Final = "/metrics"
+HEALTH_LIVE_PATH: Final = "/health/live"
+HEALTH_READY_PATH: Final = "/health/ready"
 #: The body of every 404 that is not JSON.
 NOT_FOUND_PAGE: Final = "<html><body><h1>Resource not found</h1></body></html>"
 
@@ -96,6 +100,18 @@ MAX_EXCESSES: Final = 5
 
 #: The subprotocol by which a browser hands in a token, `bearer, TOKEN` (port): it can set no other header.
 BEARER_SUBPROTOCOL: Final = "bearer"
+# Why a connection was refused: the values of the label `reason` in the metrics (port).
+REFUSED_FULL: Final = "full"
+REFUSED_NO_DESCRIPTOR: Final = "no_descriptor"
+REFUSED_NO_THREAD: Final = "no_thread"
+REFUSED_HANDSHAKE: Final = "handshake"
+REFUSED_ORIGIN: Final = "origin"
+REFUSED_RATE: Final = "rate"
+REFUSED_TOKEN: Final = "token"
+REFUSALS: Final = (
+    REFUSED_FULL, REFUSED_NO_DESCRIPTOR, REFUSED_NO_THREAD, REFUSED_HANDSHAKE, REFUSED_ORIGIN, REFUSED_RATE,
+    REFUSED_TOKEN,
+)
 
 # Close codes that are named in the code (RFC 6455, section 7.4.1); wsproto knows the others.
 CLOSE_NORMAL: Final = 1000

@@ -13,6 +13,7 @@ from livestream.stream.profiles import ORIGINAL, PROFILES, Profile
 from livestream.stream.shared import BROADCASTERS
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
+LOG_FORMATS = ("text", "json")
 
 
 class Option(NamedTuple):
@@ -131,6 +132,9 @@ class Settings:
         (),
         "Believe X-Forwarded-For from this address or network; may be repeated. Otherwise it is ignored.",
     )
+    log_format: str = _option("text", "How a line of the log is written.", choices=LOG_FORMATS)
+    metrics: bool = _option(False, "Serve the metrics for Prometheus at /metrics.")
+    health: bool = _option(False, "Answer probes at /health/live and /health/ready.")
 
     def __post_init__(self) -> None:
         for name, option in OPTIONS.items():

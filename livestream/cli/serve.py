@@ -1,7 +1,6 @@
 """`livestream serve`: the server, until a signal ends it."""
 
 import errno
-import logging
 import os
 import signal
 import socket
@@ -13,11 +12,11 @@ from rich.console import Console
 
 from livestream import contract
 from livestream.app import LiveServer, prepare_process
+from livestream.cli.logs import log_to_standard_error
 from livestream.settings import DEFAULTS, OPTIONS, Option, Settings, SettingsError, settings_from
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 RELOAD_SIGNAL = signal.SIGHUP
-LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
 EVERY_INTERFACE = ("0.0.0.0", "::", "")
 
 
@@ -58,7 +57,7 @@ def serve(**values: Any) -> None:
         settings = settings_from(values)
     except SettingsError as error:
         raise click.UsageError(str(error)) from error
-    logging.basicConfig(level=settings.log_level.upper(), format=LOG_FORMAT)
+    log_to_standard_error(settings.log_level, settings.log_format)
     _prepare(settings)
     server = _listen(settings)
     # Blocked before the first thread starts, so that all inherit it and only sigwait sees the signal.

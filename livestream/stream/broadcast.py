@@ -17,6 +17,9 @@ from livestream.stream.sleeping import SignalSleeper, Sleeper
 
 log = logging.getLogger(__name__)
 
+#: Is told how late an update begins, in seconds against the moment that it was due.
+ObserveLateness = Callable[[float], None]
+
 
 class Joinable(Protocol):
     """What may still be sending after a stop: a thread, or a subscription that others serve."""
@@ -55,9 +58,18 @@ class Subscription:
 
     __slots__ = (
         "connection", "channel", "thread", "started", "sends", "stopped", "_clock", "_fixed_delay", "_due",
+        "_observe_lateness",
     )
 
-    def __init__(self, connection: Connection, channel: Channel, clock: Clock, fixed_delay: bool) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        channel: Channel,
+        clock: Clock,
+        fixed_delay: bool,
+        observe_lateness: ObserveLateness | None = None,
+    ) -> None:
+        """`observe_lateness` is told of every update but the first, which is never due before."""
         self.connection = connection
         self.channel = channel
         #: The thread that sends for it alone, if there is one.
@@ -71,6 +83,7 @@ class Subscription:
         self._clock = clock
         self._fixed_delay = fixed_delay
         self._due = self.started
+        self._observe_lateness = observe_lateness
 
     def send_update(self) -> bool:
         """Sends one update; False when the session is closed or the connection lost.
@@ -80,6 +93,8 @@ class Subscription:
         session = self.connection.session
         if not session.is_open:
             return False
+        if self._observe_lateness is not None and self.sends:
+            self._observe_lateness(self._clock.monotonic() - self._due)
         channel = self.channel
         update = envelope(channel.message_type, channel.payload(), self._clock.now_ms())
         try:
@@ -97,6 +112,7 @@ class Subscription:
         """
         interval = self.channel.interval
         if self._fixed_delay:
+            self._due = now + interval
             return interval
         self._due += interval
         if self._due < now:
@@ -117,8 +133,9 @@ class Broadcast(Subscription):
         clock: Clock,
         fixed_delay: bool,
         sleeper: Sleeper,
+        observe_lateness: ObserveLateness | None = None,
     ) -> None:
-        super().__init__(connection, channel, clock, fixed_delay)
+        super().__init__(connection, channel, clock, fixed_delay, observe_lateness)
         self.number = number
         self._sleeper = sleeper
 
@@ -189,9 +206,11 @@ class ThreadBroadcaster(Subscriptions[Broadcast]):
         fixed_delay: bool,
         new_sleeper: Callable[[], Sleeper] = SignalSleeper,
         require_room: Callable[[], None] = lambda: None,
+        observe_lateness: ObserveLateness | None = None,
     ) -> None:
         """`require_room` raises RuntimeError when the machine has no room for one more thread."""
         super().__init__()
+        self._observe_lateness = observe_lateness
         self._clock = clock
         self._fixed_delay = fixed_delay
         self._new_sleeper = new_sleeper
@@ -229,7 +248,8 @@ class ThreadBroadcaster(Subscriptions[Broadcast]):
             taken = [other.number for other in running if other.channel.name == channel.name]
             number = max(taken, default=0) + 1
             broadcast = Broadcast(
-                connection, channel, number, self._clock, self._fixed_delay, self._new_sleeper()
+                connection, channel, number, self._clock, self._fixed_delay, self._new_sleeper(),
+                self._observe_lateness,
             )
             running.append(broadcast)
             return broadcast

@@ -40,5 +40,11 @@ def envelope(message_type: str, payload: Mapping[str, object], timestamp: int) -
     return f'{{"type":{_type_json(message_type)},"payload":{to_json(payload)},"timestamp":{timestamp}}}'
 
 
+def type_of(message: str) -> str:
+    """The type of a message that `envelope` made."""
+    return message[_TYPE_AT:message.index('"', _TYPE_AT)]
+
+
+_TYPE_AT: Final = len('{"type":"')
 #: The types are few and come again with every message.
 _type_json: Final = lru_cache(maxsize=64)(to_json)

@@ -16,7 +16,7 @@ from itertools import count
 from typing import Final, Protocol
 
 from livestream.stream.broadcast import (
-    Broadcaster, Subscription, Subscriptions, ThreadBroadcaster, log_failure, start_thread,
+    Broadcaster, ObserveLateness, Subscription, Subscriptions, ThreadBroadcaster, log_failure, start_thread,
 )
 from livestream.stream.channels import Channel
 from livestream.stream.messages import Clock
@@ -34,8 +34,15 @@ class SharedSubscription(Subscription):
 
     __slots__ = ("_sending",)
 
-    def __init__(self, connection: Connection, channel: Channel, clock: Clock, fixed_delay: bool) -> None:
-        super().__init__(connection, channel, clock, fixed_delay)
+    def __init__(
+        self,
+        connection: Connection,
+        channel: Channel,
+        clock: Clock,
+        fixed_delay: bool,
+        observe_lateness: ObserveLateness | None = None,
+    ) -> None:
+        super().__init__(connection, channel, clock, fixed_delay, observe_lateness)
         # Guards the step from "not stopped" to "sent".
         self._sending = threading.Lock()
 
@@ -165,9 +172,11 @@ class SharedBroadcaster(Subscriptions[SharedSubscription], ABC):
         fixed_delay: bool,
         new_condition: NewCondition = threading.Condition,
         require_room: Callable[[], None] = lambda: None,
+        observe_lateness: ObserveLateness | None = None,
     ) -> None:
         """`require_room` raises RuntimeError when the machine has no room for one more thread."""
         super().__init__()
+        self._observe_lateness = observe_lateness
         self._clock = clock
         self._fixed_delay = fixed_delay
         self._new_condition = new_condition
@@ -186,7 +195,9 @@ class SharedBroadcaster(Subscriptions[SharedSubscription], ABC):
         Raises RuntimeError when there is no thread to serve it, and after
         `stop_everything`; nothing is left behind then.
         """
-        subscription = SharedSubscription(connection, channel, self._clock, self._fixed_delay)
+        subscription = SharedSubscription(
+            connection, channel, self._clock, self._fixed_delay, self._observe_lateness
+        )
         with self._lock:
             if self._stopped:
                 raise RuntimeError("the broadcaster has been stopped")
@@ -257,7 +268,14 @@ class NewBroadcaster(Protocol):
     def threads_per_subscription(self) -> int:
         """How many threads a subscription adds to those that serve all."""
 
-    def __call__(self, clock: Clock, fixed_delay: bool, *, require_room: Callable[[], None]) -> Broadcaster:
+    def __call__(
+        self,
+        clock: Clock,
+        fixed_delay: bool,
+        *,
+        require_room: Callable[[], None],
+        observe_lateness: ObserveLateness | None,
+    ) -> Broadcaster:
         """`require_room` raises RuntimeError when the machine has no room for one more thread."""
 
 

@@ -16,8 +16,13 @@ from typing import Any, Protocol, TypeVar
 import flask_sock
 from flask import Flask, Response, abort, request
 from simple_websocket import ConnectionClosed
+from werkzeug.exceptions import HTTPException
 
-from livestream.contract import CLOSE_INTERNAL_ERROR, CLOSE_POLICY_VIOLATION
+from livestream.contract import (
+    CLOSE_INTERNAL_ERROR, CLOSE_POLICY_VIOLATION, REFUSED_FULL, REFUSED_HANDSHAKE, REFUSED_ORIGIN,
+    REFUSED_RATE, REFUSED_TOKEN,
+)
+from livestream.transport.refusals import Refused, nobody
 from livestream.transport.websocket import Limits, WebSocket
 
 log = logging.getLogger(__name__)
@@ -37,9 +42,16 @@ class Connection(Protocol):
 
 C = TypeVar("C", bound=Connection)
 
+#: Makes the connection object of an upgraded request.
+NewSession = Callable[[dict[str, Any], Limits, Sequence[str]], WebSocket]
+
+
 #: RFC 6455, section 4.1: the key is 16 bytes in base64.
 KEY_BYTES = 16
 WEBSOCKET_VERSION = "13"
+
+#: Why a refusal refuses, by its status.
+_REASONS = {401: REFUSED_TOKEN, 403: REFUSED_ORIGIN, 429: REFUSED_RATE}
 
 #: How a WSGI server is told that its socket is used up and nothing may be answered any more.
 _ENDINGS: dict[str, type[Exception]] = {
@@ -59,6 +71,34 @@ class _Upgraded(Response):
         raise self._ending
 
 
+class _Places:
+    """So many connections at once, and no more."""
+
+    def __init__(self, number: int) -> None:
+        # Guards the number.
+        self._lock = threading.Lock()
+        self._free = number
+
+    def take(self) -> bool:
+        """False when all are taken."""
+        with self._lock:
+            if self._free == 0:
+                return False
+            self._free -= 1
+            return True
+
+    def give_back(self) -> None:
+        """One that was taken."""
+        with self._lock:
+            self._free += 1
+
+    @property
+    def are_taken(self) -> bool:
+        """Whether there is none left."""
+        with self._lock:
+            return self._free == 0
+
+
 class Sock(flask_sock.Sock):  # type: ignore[misc]
     """Flask-Sock with checked handshakes, at most `max_connections` at once, and safe connections."""
 
@@ -69,17 +109,27 @@ class Sock(flask_sock.Sock):  # type: ignore[misc]
         limits: Limits = Limits(),
         refusal: Callable[[], Response | None] = lambda: None,
         subprotocols: Sequence[str] = (),
+        new_session: NewSession = WebSocket,
+        refused: Refused = nobody,
     ) -> None:
         """`refusal` is asked before a handshake is answered: a response in place of it, or None.
 
         Of the `subprotocols` the first that a client offers is agreed on.
+        `refused` is told the reason whenever a connection is refused.
         """
         super().__init__(app)
         self._refusal = refusal
         self._subprotocols = subprotocols
         self._max_connections = max_connections
-        self._slots = threading.BoundedSemaphore(max_connections)
+        self._places = _Places(max_connections)
         self._limits = limits
+        self._new_session = new_session
+        self._refused = refused
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the next connection would be refused."""
+        return self._places.are_taken
 
     def route(self, path: str, bp: Any = None, **options: Any) -> Callable[[Callable[..., None]], Any]:
         """Registers a function that is called with the connection, as Flask-Sock's `route` does.
@@ -91,16 +141,21 @@ class Sock(flask_sock.Sock):  # type: ignore[misc]
         def decorator(function: Callable[..., None]) -> Callable[..., Response]:
             @wraps(function)
             def websocket_route(*args: Any, **kwargs: Any) -> Response:
-                _check_handshake()
-                refused = self._refusal()
-                if refused is not None:
-                    return refused
-                if not self._slots.acquire(blocking=False):
+                self._check_handshake()
+                refusal = self._refusal()
+                if refusal is not None:
+                    self._refused(_REASONS[refusal.status_code])
+                    return refusal
+                if not self._places.take():
                     return self._full()
+                # A container's pool uses the thread again, for another request.
+                thread = threading.current_thread()
+                name = thread.name
                 try:
                     return self._serve(function, *args, **kwargs)
                 finally:
-                    self._slots.release()
+                    thread.name = name
+                    self._places.give_back()
 
             # Flask would answer OPTIONS by itself, handshake or not.
             options.setdefault("provide_automatic_options", False)
@@ -111,7 +166,7 @@ class Sock(flask_sock.Sock):  # type: ignore[misc]
 
     def _serve(self, function: Callable[..., None], *args: Any, **kwargs: Any) -> Response:
         try:
-            session = WebSocket(request.environ, self._limits, self._subprotocols)
+            session = self._new_session(request.environ, self._limits, self._subprotocols)
         except OSError as error:
             log.debug("%s: lost before the handshake was answered: %s", request.path, error)
             return _Upgraded("werkzeug")
@@ -125,7 +180,15 @@ class Sock(flask_sock.Sock):  # type: ignore[misc]
         session.finish()
         return _Upgraded(session.mode)
 
+    def _check_handshake(self) -> None:
+        try:
+            _check_handshake()
+        except HTTPException:
+            self._refused(REFUSED_HANDSHAKE)
+            raise
+
     def _full(self) -> Response:
+        self._refused(REFUSED_FULL)
         log.warning("connection refused: all %d are taken (--max-connections)", self._max_connections)
         return Response(f"All {self._max_connections} connections are taken.\n", 503, mimetype="text/plain")
 

@@ -15,7 +15,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+from livestream.contract import REFUSED_FULL, REFUSED_NO_DESCRIPTOR, REFUSED_NO_THREAD
 from livestream.transport.machine import make_room_for_a_thread
+from livestream.transport.refusals import Refused, nobody
 from livestream.transport.wsgi import HttpConnection
 
 log = logging.getLogger(__name__)
@@ -53,8 +55,11 @@ class HttpServer:
         port: int,
         max_connections: int,
         idle_timeout: float = IDLE_TIMEOUT,
+        refused: Refused = nobody,
     ) -> None:
+        """`refused` is told the reason whenever a connection is refused."""
         self._app = app
+        self._refused = refused
         self._max_connections = max_connections
         self._idle_timeout = idle_timeout
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -133,11 +138,11 @@ class HttpServer:
         if self._spare.take():  # others have left meanwhile
             self._start_thread(connection, address)
         else:
-            self._refuse(connection, "The server has no file descriptor left.")
+            self._refuse(connection, REFUSED_NO_DESCRIPTOR, "The server has no file descriptor left.")
 
     def _start_thread(self, connection: socket.socket, address: Any) -> None:
         if len(self._connections) >= self._max_connections:
-            self._refuse(connection, f"All {self._max_connections} connections are taken.")
+            self._refuse(connection, REFUSED_FULL, f"All {self._max_connections} connections are taken.")
             return
         thread = threading.Thread(
             target=self._serve, args=(connection, address), name=f"rest-{next(self._numbers)}", daemon=True
@@ -149,7 +154,7 @@ class HttpServer:
             thread.start()
         except (RuntimeError, MemoryError):
             self._forget(thread)
-            self._refuse(connection, "The server cannot start another thread.")
+            self._refuse(connection, REFUSED_NO_THREAD, "The server cannot start another thread.")
 
     def _serve(self, connection: socket.socket, address: Any) -> None:
         try:
@@ -163,8 +168,9 @@ class HttpServer:
         finally:
             self._forget(threading.current_thread())
 
-    def _refuse(self, connection: socket.socket, why: str) -> None:
+    def _refuse(self, connection: socket.socket, reason: str, why: str) -> None:
         log.warning("connection refused: %s", why)
+        self._refused(reason)
         spoke = _answer_503(connection, why, self._refusal_timeout)
         self._refusal_timeout = REFUSAL_TIMEOUT if spoke else REFUSAL_TIMEOUT_AFTER_SILENCE
 

@@ -1,0 +1,130 @@
+"""The log as a machine or a person reads it: one line for each record, whatever a client sent."""
+
+import json
+import logging
+import os
+import sys
+import threading
+from datetime import datetime, timedelta
+
+import pytest
+
+from livestream.cli.logs import FORMATTERS, Lines, escaped
+from livestream.contract import BLOCKCHAIN_STATS_PATH
+from livestream.wire.client import WireClient
+from livestream.wire.frames import Opcode, encode_frame
+from livestream.wire.handshake import handshake_request, http_request
+from tests.support import PATIENCE, Command, next_text
+
+#: What breaks a line, or makes a terminal do something.
+HOSTILE = "a\nb\rc\x1b[2Jd\u2028e\u2029f\x85g\x00h\x7fi\u202ej\ud800k\x0bl\x0cm"
+BREAKS = [character for character in HOSTILE if not character.isascii() or not character.isprintable()]
+
+
+@pytest.fixture
+def written():
+    """Logs one message in a form, on a thread of that name; returns what was written."""
+
+    def write(form, message, *args, thread="MainThread", **options):
+        reading, writing = os.pipe()
+        handler = Lines(writing)
+        handler.setFormatter(FORMATTERS[form]())
+        logger = logging.Logger("livestream.test")
+        logger.addHandler(handler)
+        sender = threading.Thread(target=lambda: logger.error(message, *args, **options), name=thread)
+        sender.start()
+        sender.join()
+        os.close(writing)
+        with open(reading, encoding="utf-8", newline="") as lines:
+            return lines.read()
+
+    return write
+
+
+@pytest.mark.parametrize("form", FORMATTERS)
+@pytest.mark.parametrize("place", ["channel %s ended", "GET %s: failed", "header: %r"])
+def test_no_text_of_a_client_breaks_a_line(written, form, place):
+    text = written(form, place, HOSTILE)
+    assert text.endswith("\n")
+    assert [character for character in BREAKS if character in text[:-1] and character != "\x7f"] == []
+    assert len(text.splitlines()) == 1
+
+
+def test_del_is_escaped_in_text(written):
+    assert "\\x7f" in written("text", "%s", HOSTILE)
+
+
+def test_what_is_harmless_stays_as_it_is():
+    assert escaped("GET /ä/😀?x=\\n 'é'") == "GET /ä/😀?x=\\n 'é'"
+
+
+@pytest.mark.parametrize("form", FORMATTERS)
+def test_a_traceback_is_on_the_same_line(written, form):
+    text = written(form, "failed", exc_info=(ValueError, ValueError("on\npurpose"), None))
+    assert len(text.splitlines()) == 1
+    assert "ValueError" in text
+
+
+def test_a_json_line_says_when_how_bad_who_and_what(written):
+    line = json.loads(written("json", "%s", HOSTILE))
+    assert {name: line[name] for name in ("level", "logger", "message")} == {
+        "level": "error", "logger": "livestream.test", "message": HOSTILE}
+    assert datetime.fromisoformat(line["time"]).utcoffset() == timedelta(0)
+    assert "connection" not in line
+
+
+@pytest.mark.parametrize("thread, message", [
+    ("stream-3f2a9c1e", "it failed"),
+    ("stream-3f2a9c1e-tps_updates-1", "it failed"),
+    ("pool-1", "connection 3f2a9c1e: channel tps_updates ended"),
+    ("stream-3f2a9c1e", "connection 3f2a9c1e: it failed"),
+])
+def test_a_line_about_a_connection_has_its_id_once(written, thread, message):
+    assert json.loads(written("json", message, thread=thread))["connection"] == "3f2a9c1e"
+    text = written("text", message, thread=thread)
+    assert text.count("connection 3f2a9c1e: ") == 1
+    assert text.endswith(message + "\n")
+
+
+def test_the_server_writes_json_lines_of_its_own():
+    server = Command("--log-format", "json", "--log-level", "debug")
+    try:
+        with WireClient.connect(server.url, timeout=PATIENCE) as client:
+            welcome = json.loads(next_text(client, "connection_established").text)
+            client.send_raw(encode_frame(Opcode.TEXT, b"x" * 65_537))
+            client.receive_until(lambda event: event.kind.name == "CLOSE", PATIENCE)
+        hostile = WireClient.open(server.url, timeout=PATIENCE)
+        hostile.send_raw(b"GET /\x1b[2J\xe2\x80\xa8 HTTP/1.1\r\nHost: x\r\nX-\x0bY: \x1b\r\n\r\n")
+        hostile.release()
+        code, _, err = server.stop()
+    finally:
+        server.kill()
+    assert code == 0
+    lines = [json.loads(line) for line in err.split("\n")[:-1]]
+    about = [line for line in lines if line.get("connection") == welcome["payload"]["connectionId"][:8]]
+    assert ["65536" in line["message"] for line in about] == [True]
+
+
+@pytest.mark.parametrize("form", FORMATTERS)
+@pytest.mark.parametrize("redirect", ["2>/dev/full", "2>&-"])
+def test_a_log_that_cannot_be_written_disturbs_nobody(form, redirect, tmp_path):
+    script = tmp_path / "python"
+    script.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@" {redirect}\n')
+    script.chmod(0o755)
+    server = Command("--log-format", form, "--log-level", "debug", "--max-connections", "1",
+                     python=str(script))
+    try:
+        with WireClient.connect(server.url, timeout=PATIENCE) as client:
+            next_text(client, "tps_update")
+            # Each refusal is a line of the log.
+            for _ in range(50):
+                refused = WireClient.open(server.url, timeout=PATIENCE)
+                assert refused.handshake(handshake_request("x")).status == 503
+                refused.release()
+            next_text(client, "tps_update")
+            client.close()
+        assert http_request(server.url, "GET", BLOCKCHAIN_STATS_PATH, timeout=PATIENCE).status == 200
+        code, out, _ = server.stop()
+    finally:
+        server.kill()
+    assert (code, out.splitlines()[-1]) == (0, "stopped")
