@@ -3,6 +3,7 @@
 import json
 import logging
 import socket
+import threading
 
 import pytest
 
@@ -192,3 +193,24 @@ def test_a_bad_end_is_one_line_that_names_the_connection(serve, caplog, end, sai
     lines = [record.getMessage() for record in caplog.records if short_id in record.getMessage()]
     assert len(lines) == 1
     assert lines[0].startswith(f"connection {short_id}: {said}")
+
+
+def test_a_handler_thread_gets_its_name_back_for_who_uses_it_again(serve):
+    served = serve()
+    route, names = served.server.app.wsgi_app, []
+
+    def watched(environ, start_response):
+        before = threading.current_thread().name
+        try:
+            return route(environ, start_response)
+        finally:
+            names.append((before, threading.current_thread().name))
+
+    served.server.app.wsgi_app = watched
+    with served.connect() as client:
+        next_text(client, "tps_update")
+        wait_until(lambda: [name for name in served.threads() if name.count("-") == 1])
+        client.close()
+    [(before, after)] = wait_until(lambda: names)
+    assert before == after
+    assert before.startswith("rest-")

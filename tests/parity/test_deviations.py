@@ -143,7 +143,7 @@ def test_limits_and_additions_take_their_values_from_the_contract():
         "--max-message-size": str(contract.MAX_MESSAGE_BYTES),
     }
     assert {entry.address for entry in DEVIATIONS.additions} == {
-        contract.WEBSOCKET_STATS_PATH, contract.LAB_PATH}
+        contract.WEBSOCKET_STATS_PATH, contract.LAB_PATH, contract.METRICS_PATH, contract.HEALTH_LIVE_PATH}
 
 
 # --- a user's file

@@ -29,7 +29,7 @@ def connect(session=None, connection_id=CONNECTION_ID):
 class Stage:
     """One broadcast of one channel, run on the test's own thread; `work` is what each send takes."""
 
-    def __init__(self, fixed_delay, interval=1.0, work=(), **sleeper):
+    def __init__(self, fixed_delay, interval=1.0, work=(), observe_lateness=None, **sleeper):
         self.clock = FakeClock()
         self.source = FakeSource()
         self.moments = []
@@ -45,7 +45,8 @@ class Stage:
 
         self.session.send_text = send_and_work
         channel = live_channels(self.source, interval)["tps_updates"]
-        self.broadcast = Broadcast(connect(self.session), channel, 1, self.clock, fixed_delay, self.sleeper)
+        self.broadcast = Broadcast(
+            connect(self.session), channel, 1, self.clock, fixed_delay, self.sleeper, observe_lateness)
 
     def run(self):
         self.broadcast.run()
@@ -74,6 +75,13 @@ def test_every_update_that_went_out_is_counted_and_one_that_failed_is_not(fixed_
     stage.session.lose_after(3)
     stage.run()
     assert (stage.broadcast.sends, len(stage.session.sent)) == (3, 3)
+
+
+@BOTH
+def test_lateness_is_told_of_every_update_but_the_first(fixed_delay):
+    late = []
+    Stage(fixed_delay, work=[0.5], late=[0.25, 0, 0.125], observe_lateness=late.append, sleeps=4).run()
+    assert late == pytest.approx([0.25, 0, 0.125])
 
 
 def test_a_fixed_delay_adds_work_and_lateness_to_every_interval():

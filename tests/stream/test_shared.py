@@ -27,13 +27,14 @@ def connect(session=None, connection_id=CONNECTION_ID):
 class Stage:
     """A shared broadcaster whose workers never run by themselves: `play` does their work."""
 
-    def __init__(self, kind, fixed_delay=True):
+    def __init__(self, kind, fixed_delay=True, observe_lateness=None):
         self.clock = FakeClock()
         self.source = FakeSource()
         self.channels = live_channels(self.source)
         self.refuses = False
         self.conditions = []
-        self.broadcaster = kind(self.clock, fixed_delay, self._new_condition, self._require_room)
+        self.broadcaster = kind(
+            self.clock, fixed_delay, self._new_condition, self._require_room, observe_lateness)
         self.connection = connect()
 
     def _new_condition(self):
@@ -90,6 +91,16 @@ def started():
 
 
 # When it sends.
+
+
+@BOTH
+def test_lateness_is_told_of_every_update_but_the_first(kind, fixed_delay):
+    late = []
+    stage = Stage(kind, fixed_delay, late.append)
+    stage.start()
+    stage.play(2.25, step=0.75)
+    # The second came at 1.5; a fixed delay is due at 2.5 then, a fixed rate at 2.
+    assert late == ([0.5] if fixed_delay else [0.5, 0.25])
 
 
 @BOTH
