@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import re
 import sys
 import threading
 from datetime import datetime, timedelta
@@ -12,6 +13,7 @@ import pytest
 from livestream.cli.logs import FORMATTERS, Lines, escaped
 from livestream.contract import BLOCKCHAIN_STATS_PATH
 from livestream.wire.client import WireClient
+from livestream.wire.events import Kind
 from livestream.wire.frames import Opcode, encode_frame
 from livestream.wire.handshake import handshake_request, http_request
 from tests.support import PATIENCE, Command, next_text
@@ -86,23 +88,64 @@ def test_a_line_about_a_connection_has_its_id_once(written, thread, message):
     assert text.endswith(message + "\n")
 
 
-def test_the_server_writes_json_lines_of_its_own():
-    server = Command("--log-format", "json", "--log-level", "debug")
-    try:
-        with WireClient.connect(server.url, timeout=PATIENCE) as client:
-            welcome = json.loads(next_text(client, "connection_established").text)
-            client.send_raw(encode_frame(Opcode.TEXT, b"x" * 65_537))
-            client.receive_until(lambda event: event.kind.name == "CLOSE", PATIENCE)
-        hostile = WireClient.open(server.url, timeout=PATIENCE)
-        hostile.send_raw(b"GET /\x1b[2J\xe2\x80\xa8 HTTP/1.1\r\nHost: x\r\nX-\x0bY: \x1b\r\n\r\n")
-        hostile.release()
-        code, _, err = server.stop()
-    finally:
-        server.kill()
-    assert code == 0
-    lines = [json.loads(line) for line in err.split("\n")[:-1]]
-    about = [line for line in lines if line.get("connection") == welcome["payload"]["connectionId"][:8]]
-    assert ["65536" in line["message"] for line in about] == [True]
+#: A path, a header, and a header's name that no server likes; and a channel.
+HOSTILE_REQUESTS = (
+    b"GET /\x1b[2J\xe2\x80\xa8 HTTP/1.1\r\nHost: x\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: x\r\nX: a\nb\x1b[2J\rc\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: x\r\nX-\x0bY: \x85\xe2\x80\xa8\r\n\r\n",
+    b"G\nET\x1b / HTTP/1.1\r\n\r\n",
+)
+HOSTILE_CHANNEL = json.dumps({"type": "subscribe", "channel": HOSTILE.replace("\ud800", "")})
+
+
+def attack(url):
+    """Returns the id of the connection that sent the channel, and then a frame too big."""
+    for request in HOSTILE_REQUESTS:
+        client = WireClient.open(url, timeout=PATIENCE)
+        client.send_raw(request)
+        client.receive_until(lambda event: event.kind is Kind.EOF, PATIENCE)
+        client.release()
+    with WireClient.connect(url, timeout=PATIENCE) as client:
+        welcome = json.loads(next_text(client, "connection_established").text)
+        client.send_text(HOSTILE_CHANNEL)
+        next_text(client, "subscription_confirmed")
+        client.send_raw(encode_frame(Opcode.TEXT, b"x" * 65_537))
+        client.receive_until(lambda event: event.kind is Kind.CLOSE, PATIENCE)
+    return welcome["payload"]["connectionId"][:8]
+
+
+@pytest.fixture
+def log_of_an_attack():
+    """The log of a server that was attacked, and the id of a connection."""
+
+    def run(form):
+        server = Command("--log-format", form, "--log-level", "debug", "--profile", "corrected")
+        try:
+            connection = attack(server.url)
+            code, _, err = server.stop()
+        finally:
+            server.kill()
+        assert code == 0
+        return err, connection
+
+    return run
+
+
+def test_an_attacked_server_writes_json_lines(log_of_an_attack):
+    err, connection = log_of_an_attack("json")
+    lines = [json.loads(line) for line in err.splitlines()]
+    assert len(lines) > len(HOSTILE_REQUESTS)
+    about = [line["message"] for line in lines if line.get("connection") == connection]
+    assert ["65536" in message for message in about] == [True]
+
+
+def test_an_attacked_server_writes_text_lines(log_of_an_attack):
+    err, connection = log_of_an_attack("text")
+    lines = err.splitlines()
+    assert len(lines) > len(HOSTILE_REQUESTS)
+    assert [line for line in lines if not re.match(r"\d{4}-\d\d-\d\d [\d:,]+ [A-Z]+ \S", line)] == []
+    assert [line for line in lines if not line.isprintable()] == []
+    assert sum(f" connection {connection}: " in line for line in lines) == 1
 
 
 @pytest.mark.parametrize("form", FORMATTERS)

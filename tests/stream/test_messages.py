@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from livestream import contract
 from livestream.stream.channels import SimulatedSource, live_channels
-from livestream.stream.messages import SystemClock, envelope
+from livestream.stream.messages import SystemClock, envelope, type_of
 from tests.stream.fakes import START_MS, ConstantRandom, FakeTotals
 
 #: SPEC's table, its updates: type, and the keys of the payload in their order.
@@ -70,3 +70,8 @@ def test_the_system_clock_never_runs_backwards():
     readings = [clock.monotonic() for _ in range(100)]
     assert readings == sorted(readings)
     assert readings[0] <= time.monotonic()
+
+
+@pytest.mark.parametrize("name", [*contract.UPDATE_TYPES, contract.ERROR, contract.PONG])
+def test_the_type_can_be_told_from_the_message(name):
+    assert type_of(envelope(name, {"type": "another"}, START_MS)) == name

@@ -363,9 +363,11 @@ def test_a_connection_too_many_is_503_and_the_place_is_free_again(site, caplog):
 
 
 def test_a_refused_client_that_says_nothing_holds_nobody_up(site):
-    one = site(max_connections=1)
+    told = []
+    one = site(max_connections=1, refused=told.append)
     with tcp(one.server.address), tcp(one.server.address) as silent:
         assert b" 503 " in read_all(silent)
+    assert told == ["full"]
 
 
 def test_many_refused_clients_that_say_nothing_hold_up_the_next_only_a_little(site):
@@ -381,13 +383,15 @@ def test_many_refused_clients_that_say_nothing_hold_up_the_next_only_a_little(si
 
 
 def test_without_a_thread_the_client_gets_503_and_the_next_is_served(site, caplog):
-    one = site()
+    told = []
+    one = site(refused=told.append)
     with no_thread_left():
         ((status, _, body),) = one.ask(GET % b"1")
     assert (status, body) == (503, b"The server cannot start another thread.\n")
     assert one.server.threads() == []
     assert len(complaints(caplog)) == 1
     assert one.ask(LAST)[0][0] == 200
+    assert told == ["no_thread"]
 
 
 def test_threads_are_refused_before_the_memory_maps_run_out(site, monkeypatch):
@@ -420,7 +424,8 @@ def connect(sock, one):
 
 
 def test_without_a_descriptor_clients_get_503_and_the_accept_loop_waits(site, accepts, caplog):
-    one = site()
+    told = []
+    one = site(refused=told.append)
     with ExitStack() as stack:
         first, second, *others, last = [stack.enter_context(socket.socket()) for _ in range(8)]
         connect(first, one).sendall(GET % b"1")
@@ -435,6 +440,7 @@ def test_without_a_descriptor_clients_get_503_and_the_accept_loop_waits(site, ac
             # One call that fails and one on the spare for each, and for the next.
             assert len(accepts) <= began + 2 * len(others) + 2
             assert len(complaints(caplog)) == said + len(others)
+            assert told == ["no_descriptor"] * (said + len(others))
             # It waits for the next one on its spare; meanwhile a descriptor comes free.
             first.close()
             wait_until(lambda: len(one.server.threads()) < served)
