@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import re
+import subprocess
 import sys
 import threading
 from datetime import datetime, timedelta
@@ -171,3 +172,18 @@ def test_a_log_that_cannot_be_written_disturbs_nobody(form, redirect, tmp_path):
     finally:
         server.kill()
     assert (code, out.splitlines()[-1]) == (0, "stopped")
+
+
+def test_where_standard_error_is_closed_the_file_that_takes_its_number_gets_no_line(tmp_path):
+    code = """
+import logging, os, sys
+from livestream.cli.logs import log_to_standard_error
+number = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT)
+log_to_standard_error("debug", "text")
+logging.error("not for you")
+sys.exit(0 if number == 2 else 3)
+"""
+    file = tmp_path / "file"
+    command = [sys.executable, "-c", code, file]
+    assert subprocess.run(["sh", "-c", '"$@" 2>&-', "sh", *command], timeout=PATIENCE).returncode == 0
+    assert file.read_bytes() == b""
