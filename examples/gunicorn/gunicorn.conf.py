@@ -2,7 +2,7 @@
 
     gunicorn -c examples/gunicorn/gunicorn.conf.py 'livestream:create_app()'
 
-One process, because the registry lives in memory; a pool thread for each client and each REST request at once.
+One process, because the registry lives in memory; a pool thread for each client and for each REST request.
 The channels' threads are the application's own, as ever.
 """
 

@@ -72,6 +72,6 @@ def test_the_system_clock_never_runs_backwards():
     assert readings[0] <= time.monotonic()
 
 
-@pytest.mark.parametrize("name", [*contract.UPDATE_TYPES, contract.ERROR, contract.PONG])
+@pytest.mark.parametrize("name", [*sorted(contract.UPDATE_TYPES), contract.ERROR, contract.PONG])
 def test_the_type_can_be_told_from_the_message(name):
     assert type_of(envelope(name, {"type": "another"}, START_MS)) == name
