@@ -6,7 +6,7 @@ server around it: listening, stopping, and what is left when it has stopped.
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from random import Random, SystemRandom
 from typing import TYPE_CHECKING, NamedTuple
@@ -18,13 +18,14 @@ from livestream.services.blockchain import BlockchainStatsService
 from livestream.services.validators import LiveValidatorsService
 from livestream.settings import Settings, SettingsError
 from livestream.stream.broadcast import Broadcaster
-from livestream.stream.channels import SimulatedSource, live_channels
+from livestream.stream.channels import Channel, SimulatedSource, live_channels
 from livestream.stream.endpoint import LiveStreamWebSocket
 from livestream.stream.jackson import to_json
-from livestream.stream.messages import SystemClock, type_of
+from livestream.stream.messages import Clock, SystemClock, type_of
 from livestream.stream.profiles import FAULTS, PROFILES
 from livestream.stream.registry import Registry
 from livestream.stream.shared import BROADCASTERS
+from livestream.stream.sources import GuardedChannels, SourceError, load_source
 from livestream.transport.container import Sock, run_endpoint
 from livestream.transport.http import HttpServer
 from livestream.transport.machine import (
@@ -91,11 +92,12 @@ def create_app(settings: Settings = Settings()) -> Flask:
         require_room=make_room_for_a_thread,
         observe_lateness=metrics.late if metrics else None,
     )
+    feed = _feed(settings, validators, random, clock)
     endpoint = LiveStreamWebSocket(
         settings.profile,
         registry,
         broadcaster,
-        live_channels(SimulatedSource(validators, random), settings.time_scale),
+        feed.channels,
         clock,
         SystemRandom(),
         settings.max_threads_per_connection,
@@ -113,7 +115,8 @@ def create_app(settings: Settings = Settings()) -> Flask:
         "broadcaster": settings.broadcaster,
         "time_scale": settings.time_scale,
     }
-    threads = ThreadList(registry.connections, broadcaster.subscriptions, broadcaster.workers, facts)
+    threads = ThreadList(
+        registry.connections, broadcaster.subscriptions, broadcaster.workers, facts, feed.facts)
     app.register_blueprint(monitor(endpoint.get_connection_stats, threads.open_connections, to_json))
     app.register_blueprint(lab_page(threads.snapshot, _profiles(settings), to_json))
     if settings.health:
@@ -163,6 +166,25 @@ def _add_metrics(app: Flask, metrics: "Metrics", open_connections: Callable[[], 
     metrics.watch(
         Figures(parts.endpoint.get_connection_stats, open_connections, parts.broadcaster.subscriptions))
     app.register_blueprint(metrics_page(metrics.registry))
+
+
+class Feed(NamedTuple):
+    """The channels by name, and what `GET /lab/threads` says of where their figures come from."""
+
+    channels: Mapping[str, Channel]
+    facts: Callable[[], Mapping[str, object]] = dict
+
+
+def _feed(settings: Settings, validators: LiveValidatorsService, random: Random, clock: Clock) -> Feed:
+    """Simulated, or from `--source` and guarded."""
+    if not settings.source:
+        return Feed(live_channels(SimulatedSource(validators, random), settings.time_scale))
+    try:
+        source = load_source(settings.source)
+    except SourceError as error:
+        raise SettingsError(f"source is {settings.source!r}, but {error}") from error
+    guarded = GuardedChannels(live_channels(source, settings.time_scale), clock)
+    return Feed(guarded.channels, lambda: {"source": guarded.report()})
 
 
 def _profiles(settings: Settings) -> dict[str, object]:

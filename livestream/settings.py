@@ -12,6 +12,9 @@ from livestream import contract
 from livestream.stream.profiles import ORIGINAL, PROFILES, Profile
 from livestream.stream.shared import BROADCASTERS
 
+#: A Python name, maybe with dots.
+_NAME = r"[^\W\d]\w*(?:\.[^\W\d]\w*)*"
+
 LOG_LEVELS = ("debug", "info", "warning", "error")
 LOG_FORMATS = ("text", "json")
 
@@ -135,10 +138,21 @@ class Settings:
     log_format: str = _option("text", "How a line of the log is written.", choices=LOG_FORMATS)
     metrics: bool = _option(False, "Serve the metrics for Prometheus at /metrics.")
     health: bool = _option(False, "Answer probes at /health/live and /health/ready.")
+    source: str = _option(
+        "",
+        "Where the figures come from, as module:factory: the factory is called without arguments and returns "
+        "an object with the methods tps_update, block_update, network_update and validator_update; each "
+        "returns a dict. Python looks for the module, so its folder belongs in PYTHONPATH. Not with "
+        "--broadcaster pool, whose threads a source that stalls would all hold. The default simulates.",
+        pattern=rf"|{_NAME}:{_NAME}",
+        form="module:factory",
+    )
 
     def __post_init__(self) -> None:
         for name, option in OPTIONS.items():
             _check(name, getattr(self, name), option)
+        if self.source and self.broadcaster == "pool":
+            raise SettingsError("source doesn't go with broadcaster pool; choose threads or ticker")
 
 
 def settings_from(values: dict[str, Any]) -> Settings:

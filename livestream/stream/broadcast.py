@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from math import ceil
 from typing import Generic, Protocol, TypeVar
 
-from livestream.stream.channels import Channel
+from livestream.stream.channels import Channel, Unavailable
 from livestream.stream.messages import Clock, envelope
 from livestream.stream.registry import Connection
 from livestream.stream.sleeping import SignalSleeper, Sleeper
@@ -86,9 +86,9 @@ class Subscription:
         self._observe_lateness = observe_lateness
 
     def send_update(self) -> bool:
-        """Sends one update; False when the session is closed or the connection lost.
+        """Sends one update, or none if it is unavailable; False when session or connection is over.
 
-        Raises what the source raises. A lost connection is the handler thread's to report.
+        Raises what else the source raises. A lost connection is the handler thread's to report.
         """
         session = self.connection.session
         if not session.is_open:
@@ -96,7 +96,11 @@ class Subscription:
         if self._observe_lateness is not None and self.sends:
             self._observe_lateness(self._clock.monotonic() - self._due)
         channel = self.channel
-        update = envelope(channel.message_type, channel.payload(), self._clock.now_ms())
+        try:
+            payload = channel.payload()
+        except Unavailable:
+            return True
+        update = envelope(channel.message_type, payload, self._clock.now_ms())
         try:
             session.send_text(update)
         except OSError:

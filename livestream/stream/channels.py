@@ -31,6 +31,10 @@ class Source(Protocol):
         """How many validators there are, in all and by status."""
 
 
+class Unavailable(Exception):
+    """The source has no payload this time: the update is skipped, the next one tried in its time."""
+
+
 class SimulatedSource:
     """The original's figures: random, fixed, fixed, and counted by the validators service."""
 

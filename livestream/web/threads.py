@@ -130,7 +130,7 @@ class ThreadList:
     """Answers, for the page, which threads there are and what each does now.
 
     `connections`, `subscriptions` and `workers` (threads that serve all
-    clients) are asked anew each time; `facts` go into every answer.
+    clients) are asked anew each time, and so are `more_facts`; `facts` go into every answer.
     """
 
     def __init__(
@@ -139,11 +139,13 @@ class ThreadList:
         subscriptions: Callable[[], Iterable[Subscription]],
         workers: Callable[[], Iterable[threading.Thread]],
         facts: Mapping[str, object],
+        more_facts: Callable[[], Mapping[str, object]] = dict,
     ) -> None:
         self._connections = connections
         self._subscriptions = subscriptions
         self._workers = workers
         self._facts = facts
+        self._more_facts = more_facts
 
     def open_connections(self) -> int:
         """The true number: connections that are open now."""
@@ -160,6 +162,8 @@ class ThreadList:
         - `lanes`: a connection each, the newest first: `connection` (short id), `open`, `age_ms`,
           `threads` (cells, the handler first), `more_threads`. A lane that is not open has threads left over.
         - `more_lanes`: connections beyond those listed.
+        - `source`, only with `--source`: by channel its `errors`, the kind of the `last_error` or null, its
+          calls `under_way` and `longest_ms`, the age of the oldest of them.
 
         A cell: `name` of the thread (null for a subscription without one), `role` (handler, channel,
         worker), `channel`, `state` (running, sleeping, sending, waiting: for the session's lock, reading:
@@ -195,6 +199,7 @@ class ThreadList:
             "workers": [look.worker(worker) for worker in workers],
             "lanes": [look.lane(one, groups.get(one.connection_id, ()), threads) for one in listed],
             "more_lanes": len(owners) - len(listed),
+            **self._more_facts(),
         }
 
 

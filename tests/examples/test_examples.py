@@ -42,3 +42,10 @@ def test_client():
         f"state: {state}" for state in ("connecting", "open", "reconnecting", "open", "closed")]
     assert lines.count("subscribed: block_updates") == 2
     assert lines.count("block 12345") == 3
+
+
+def test_custom_source():
+    (line,) = run(EXAMPLES / "custom_source.py")
+    memory = ast.literal_eval(line)
+    assert list(memory) == ["totalValidators", "activeValidators", "inactiveValidators", "jailedValidators"]
+    assert memory["totalValidators"] == memory["activeValidators"] + memory["inactiveValidators"] > 20
