@@ -20,6 +20,8 @@ from livestream.settings import Settings, SettingsError
 from livestream.stream.broadcast import Broadcaster
 from livestream.stream.channels import Channel, SimulatedSource, live_channels
 from livestream.stream.endpoint import LiveStreamWebSocket
+from livestream.stream.extensions import Extensions, NoExtensions, OfferedExtensions
+from livestream.stream.history import History
 from livestream.stream.jackson import to_json
 from livestream.stream.messages import Clock, SystemClock, type_of
 from livestream.stream.profiles import FAULTS, PROFILES
@@ -101,6 +103,7 @@ def create_app(settings: Settings = Settings()) -> Flask:
         clock,
         SystemRandom(),
         settings.max_threads_per_connection,
+        _extensions(settings, validators, broadcaster, feed.channels, clock),
     )
     app = Flask("livestream", static_folder=None)
     door.guard(app)
@@ -185,6 +188,20 @@ def _feed(settings: Settings, validators: LiveValidatorsService, random: Random,
         raise SettingsError(f"source is {settings.source!r}, but {error}") from error
     guarded = GuardedChannels(live_channels(source, settings.time_scale), clock)
     return Feed(guarded.channels, lambda: {"source": guarded.report()})
+
+
+def _extensions(
+    settings: Settings,
+    validators: LiveValidatorsService,
+    broadcaster: Broadcaster,
+    channels: Mapping[str, Channel],
+    clock: Clock,
+) -> Extensions:
+    if not settings.extensions:
+        return NoExtensions()
+    # Simulated validators have no place among real figures.
+    find = None if settings.source else validators.get_validator_by_id
+    return OfferedExtensions(History(broadcaster, channels, clock), find, settings.time_scale)
 
 
 def _profiles(settings: Settings) -> dict[str, object]:

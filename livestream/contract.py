@@ -112,6 +112,29 @@ REFUSALS: Final = (
     REFUSED_FULL, REFUSED_NO_DESCRIPTOR, REFUSED_NO_THREAD, REFUSED_HANDSHAKE, REFUSED_ORIGIN, REFUSED_RATE,
     REFUSED_TOKEN,
 )
+# The extensions (port, `--extensions`): announced in the welcome's payload, and keys of a `subscribe`.
+EXTENSIONS: Final = "extensions"
+EXTENSION_VALIDATORS: Final = "validators"
+EXTENSION_INTERVAL: Final = "interval_ms"
+EXTENSION_SINCE: Final = "since"
+#: The key that marks an update as sent again, and in a confirmation the number of them …
+REPLAYED: Final = "replayed"
+#: … beside whether these are all that there were.
+COMPLETE: Final = "complete"
+LEAST_INTERVAL_MS: Final = 100
+MOST_INTERVAL_MS: Final = 60_000
+MAX_VALIDATOR_IDS: Final = 100
+MAX_VALIDATOR_ID_LENGTH: Final = 64
+MAX_SINCE: Final = 2**63 - 1
+#: Updates of one channel that are kept: with `tps_updates` three times what the report's client waits.
+HISTORY_SIZE: Final = 300
+BAD_INTERVAL: Final = f"interval_ms must be an integer from {LEAST_INTERVAL_MS} to {MOST_INTERVAL_MS}"
+BAD_SINCE: Final = "since must be an integer: milliseconds since 1970"
+BAD_VALIDATORS: Final = (
+    f"validators must be a list of {MAX_VALIDATOR_IDS} texts at most, "
+    f"each of {MAX_VALIDATOR_ID_LENGTH} characters at most")
+VALIDATORS_ELSEWHERE: Final = f"validators goes with the channel {VALIDATOR_METRICS.name} only"
+NO_SINGLE_VALIDATORS: Final = "validators is not offered: this server's data has no single validators"
 
 # Close codes that are named in the code (RFC 6455, section 7.4.1); wsproto knows the others.
 CLOSE_NORMAL: Final = 1000

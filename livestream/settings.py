@@ -147,12 +147,19 @@ class Settings:
         pattern=rf"|{_NAME}:{_NAME}",
         form="module:factory",
     )
+    extensions: bool = _option(
+        False,
+        "Offer what the report only wished for, and say so in the welcome: validators, interval_ms and "
+        "since in a subscribe. Not with --profile shipped, which never sends.",
+    )
 
     def __post_init__(self) -> None:
         for name, option in OPTIONS.items():
             _check(name, getattr(self, name), option)
         if self.source and self.broadcaster == "pool":
             raise SettingsError("source doesn't go with broadcaster pool; choose threads or ticker")
+        if self.extensions and self.profile.refuses_blocking_sends:
+            raise SettingsError(f"extensions don't go with profile {self.profile.name}, which never sends")
 
 
 def settings_from(values: dict[str, Any]) -> Settings:

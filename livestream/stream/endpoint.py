@@ -14,6 +14,7 @@ from random import Random
 from livestream import contract
 from livestream.stream.broadcast import Broadcaster
 from livestream.stream.channels import Channel
+from livestream.stream.extensions import NO_WISH, Extensions, NoExtensions, Wish
 from livestream.stream.jackson import JsonError, as_text, read_tree
 from livestream.stream.messages import Clock, envelope
 from livestream.stream.profiles import Profile
@@ -60,6 +61,7 @@ class LiveStreamWebSocket:
         clock: Clock,
         random: Random,
         max_threads_per_connection: int = contract.MAX_THREADS_PER_CONNECTION,
+        extensions: Extensions = NoExtensions(),
     ) -> None:
         self._profile = profile
         self._registry = registry
@@ -68,6 +70,7 @@ class LiveStreamWebSocket:
         self._clock = clock
         self._random = random
         self._max_threads = max_threads_per_connection
+        self._extensions = extensions
         self._handlers: dict[str, Callable[[Connection, Message], None]] = {
             contract.SUBSCRIBE: self.handle_subscribe,
             contract.UNSUBSCRIBE: self.handle_unsubscribe,
@@ -119,20 +122,27 @@ class LiveStreamWebSocket:
         if name not in self._channels and not self._profile.confirms_unknown_channels:
             self.send_error_message(connection, contract.UNKNOWN_CHANNEL + name)
             return
+        wish = self._extensions.wish(name, message)
+        if wish.refusal:
+            self.send_error_message(connection, wish.refusal)
+            return
+        if wish.replaces and not self._profile.starts_a_thread_per_subscribe:
+            self._stop_broadcasting(connection, name)
         if self._starts_a_thread(connection, name) and self._has_all_threads(connection):
             self._refuse_thread(connection)
             return
         self._send(connection, contract.SUBSCRIPTION_CONFIRMED,
-                   {"channel": name, "status": contract.STATUS_SUBSCRIBED})
-        self.start_broadcasting(connection, name)
+                   {"channel": name, "status": contract.STATUS_SUBSCRIBED, **wish.confirmation()})
+        for text in wish.replay():
+            connection.session.send_text(text)
+        self.start_broadcasting(connection, name, wish)
 
     def handle_unsubscribe(self, connection: Connection, message: Message) -> None:
         """3. Nothing in the original; else the updates end first and the answer comes after them."""
         if self._profile.ignores_unsubscribe or "channel" not in message:
             return
         name = as_text(message["channel"])
-        for stopped in self._broadcaster.stop(connection, name):
-            stopped.join(UNSUBSCRIBE_JOIN)
+        self._stop_broadcasting(connection, name)
         self._send(connection, contract.UNSUBSCRIPTION_CONFIRMED,
                    {"channel": name, "status": contract.STATUS_UNSUBSCRIBED})
 
@@ -140,12 +150,12 @@ class LiveStreamWebSocket:
         """Answers with a pong message; a Ping frame is the transport's affair."""
         self._send(connection, contract.PONG, {"timestamp": self._clock.now_ms()})
 
-    def start_broadcasting(self, connection: Connection, channel_name: str) -> None:
+    def start_broadcasting(self, connection: Connection, channel_name: str, wish: Wish = NO_WISH) -> None:
         """Starts the channel's thread; the client is told when the system refuses one."""
         if not self._starts_a_thread(connection, channel_name):
             return
         try:
-            self._broadcaster.start(connection, self._channels[channel_name])
+            self._broadcaster.start(connection, wish.tuned(self._channels[channel_name]))
         except RuntimeError as error:
             log.warning("connection %s: no thread for %s: %s", connection.short_id, channel_name, error)
             self.send_error_message(connection, contract.NO_THREAD_LEFT)
@@ -166,9 +176,14 @@ class LiveStreamWebSocket:
 
     def _welcome(self, connection: Connection) -> None:
         self._send(connection, contract.CONNECTION_ESTABLISHED,
-                   {"connectionId": connection.connection_id, "timestamp": self._clock.now_ms()})
+                   {"connectionId": connection.connection_id, "timestamp": self._clock.now_ms(),
+                    **self._extensions.welcome()})
         if connection.may_subscribe(contract.INITIAL_CHANNEL.name):
             self.start_broadcasting(connection, contract.INITIAL_CHANNEL.name)
+
+    def _stop_broadcasting(self, connection: Connection, channel_name: str) -> None:
+        for stopped in self._broadcaster.stop(connection, channel_name):
+            stopped.join(UNSUBSCRIBE_JOIN)
 
     def _dispatch(self, connection: Connection, text: str) -> None:
         try:

@@ -69,6 +69,7 @@ REFUSALS = {
     ("serve", "--source", "json:loads"): "loads() raised TypeError: ",
     ("serve", "--source", "collections:Counter"): "returned, a Counter, has no method tps_update",
     ("serve", "--source", "json:loads", "--broadcaster", "pool"): "source doesn't go with broadcaster pool",
+    ("serve", "--extensions", "--profile", "shipped"): "extensions don't go with profile shipped",
     ("serve", "--no-such-option"): "No such option",
     ("serve", "--allow-origin", "*"): "--allow-origin '*' is no origin: it must be http(s)://HOST",
     ("serve", "--trusted-proxy", "proxy"): "--trusted-proxy 'proxy' is no address and no network",
