@@ -25,6 +25,7 @@ from livestream.client.handlers import ALL, Backlog, Handlers
 from livestream.client.life import Life, State
 from livestream.client.messages import Message
 from livestream.client.opening import Door, Header, Stop
+from livestream.client.resuming import subscribe_options
 from livestream.client.session import Session
 from livestream.client.settings import ClientSettings, Clock, StreamError, SystemClock
 
@@ -188,14 +189,20 @@ class StreamClient:
 
     # What the client says.
 
-    def subscribe(self, channel: str) -> None:
+    def subscribe(
+        self, channel: str, *, validators: Iterable[str] | None = None, interval_ms: int | None = None,
+    ) -> None:
         """Asks for a channel, now or as soon as there is a connection, and once on each later connection.
 
         Every call sends one `subscribe`; what that starts is the server's
-        affair (SPEC, "Life of a connection", 2). StreamError after `close`.
+        affair (SPEC, "Life of a connection", 2). `validators` (ids) and
+        `interval_ms` ask for what only a server with these `extensions`
+        gives; others ignore it. Of the extension `since` a later connection
+        makes use by itself, so that updates that were missed come first,
+        marked `replayed`. StreamError after `close`, or when an option can't be.
         """
         self._require_not_closed()
-        self._session.subscribe(_checked(channel))
+        self._session.subscribe(_checked(channel), subscribe_options(validators, interval_ms))
 
     def unsubscribe(self, channel: str) -> None:
         """Sends `unsubscribe` if there is a connection, and doesn't restore the channel any more.
@@ -209,6 +216,11 @@ class StreamClient:
     def subscriptions(self) -> tuple[str, ...]:
         """The channels that are restored on every new connection, in the order of their first `subscribe`."""
         return self._session.channels
+
+    @property
+    def extensions(self) -> tuple[str, ...]:
+        """What the server offers beyond the original, by its last welcome; most offer nothing."""
+        return self._session.extensions
 
     def ping(self, timeout: float | None = None) -> float:
         """Sends a `ping` message and waits for its `pong`: the round trip in seconds.

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import Protocol
 
-from livestream import contract
 from livestream.client.connection import Connection
 from livestream.client.messages import Message, read_message
 from livestream.client.opening import CalledOff, Door, Lost, Stop
@@ -122,8 +121,7 @@ class Life:
         if message is None:
             self._audience.on_unreadable(data)
             return
-        if message.type == contract.PONG:
-            self._session.on_pong()
+        self._session.on_message(message)
         self._audience.on_message(message)
 
     def _reconnect(self) -> Connection | None:

@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import isinf
+from types import MappingProxyType
 from typing import Any, Final, TypeGuard
 
 from livestream import contract
@@ -25,12 +26,16 @@ class Message:
     received: int = 0
     #: True for a `tps_update` that was made from the blockchain statistics, not sent by the stream.
     polled: bool = False
+    #: True for an update that the server kept and sent again, for a client that was away.
+    replayed: bool = False
 
     def as_json(self) -> str:
-        """One line of compact JSON, keys in the contract's order; a polled one ends with `"polled":true`."""
+        """One line of compact JSON, keys in the contract's order, then `"polled":true` or `replayed`."""
         members = {"type": self.type, "payload": self.payload, "timestamp": self.timestamp}
         if self.polled:
             members["polled"] = True
+        if self.replayed:
+            members[contract.REPLAYED] = True
         return json.dumps(members, separators=(",", ":"), ensure_ascii=False)
 
 
@@ -39,7 +44,8 @@ def read_message(text: str, received: int) -> Message | None:
     members = _read_object(text)
     message_type, payload, timestamp = (members.get(name) for name in ("type", "payload", "timestamp"))
     if isinstance(message_type, str) and isinstance(payload, dict) and _is_integer(timestamp):
-        return Message(message_type, payload, timestamp, received)
+        return Message(
+            message_type, payload, timestamp, received, replayed=members.get(contract.REPLAYED) is True)
     return None
 
 
@@ -60,9 +66,12 @@ def read_statistics(text: str, received: int) -> Message | None:
     return Message(contract.TPS_UPDATES.message_type, payload, timestamp, received, polled=True)
 
 
-def subscribe_text(channel: str) -> str:
-    """The client's `subscribe`, with the channel where the server looks for it: beside the type."""
-    return _compact({"type": contract.SUBSCRIBE, "channel": channel})
+def subscribe_text(channel: str, options: Mapping[str, object] = MappingProxyType({})) -> str:
+    """The client's `subscribe`, with the channel where the server looks for it: beside the type.
+
+    `options` are keys of the server's extensions.
+    """
+    return _compact({"type": contract.SUBSCRIBE, "channel": channel, **options})
 
 
 def unsubscribe_text(channel: str) -> str:
@@ -74,7 +83,7 @@ def unsubscribe_text(channel: str) -> str:
 PING_TEXT: Final = f'{{"type":"{contract.PING}"}}'
 
 
-def _compact(members: Mapping[str, str]) -> str:
+def _compact(members: Mapping[str, object]) -> str:
     # Escaped, so that a lone surrogate can be sent too.
     return json.dumps(members, separators=(",", ":"))
 

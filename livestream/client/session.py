@@ -9,9 +9,11 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 
+from livestream import contract
 from livestream.client.connection import Connection
-from livestream.client.messages import PING_TEXT, subscribe_text, unsubscribe_text
+from livestream.client.messages import PING_TEXT, Message, subscribe_text, unsubscribe_text
 from livestream.client.opening import Lost
+from livestream.client.resuming import Options, Resuming
 from livestream.client.settings import StreamError
 
 
@@ -34,8 +36,9 @@ class Session:
         # Guards all fields and the order of what is sent: a subscription goes out once per connection.
         self._lock = threading.Lock()
         self._connection: Connection | None = None
-        #: The channels in the order in which they were first asked for; a dict for its order.
-        self._channels: dict[str, None] = {}
+        #: The channels in the order in which they were first asked for, and what else was asked.
+        self._channels: dict[str, Options] = {}
+        self._resuming = Resuming()
         #: In the order in which they were sent: pongs carry no name, and come in order (SPEC, "Life", 5).
         self._pings: deque[_Ping] = deque()
 
@@ -54,8 +57,8 @@ class Session:
         """A connection is open: every subscription goes out on it, once. Lost."""
         with self._lock:
             self._connection = connection
-            for channel in self._channels:
-                connection.send(subscribe_text(channel))
+            for channel, options in self._channels.items():
+                connection.send(subscribe_text(channel, {**options, **self._resuming.since(channel)}))
 
     def end(self) -> None:
         """The connection is over, and so is the wait for its pongs."""
@@ -65,16 +68,22 @@ class Session:
         for ping in pings:
             ping.answered.set()
 
-    def subscribe(self, channel: str) -> None:
+    @property
+    def extensions(self) -> tuple[str, ...]:
+        """What the last welcome announced."""
+        return self._resuming.extensions
+
+    def subscribe(self, channel: str, options: Options) -> None:
         """Keeps the channel and asks for it, now or as soon as there is a connection."""
         with self._lock:
-            self._channels[channel] = None
-            self._send(subscribe_text(channel))
+            self._channels[channel] = options
+            self._send(subscribe_text(channel, options))
 
     def unsubscribe(self, channel: str) -> None:
         """Forgets the channel, and says so if there is a connection."""
         with self._lock:
             self._channels.pop(channel, None)
+            self._resuming.forget(channel)
             self._send(unsubscribe_text(channel))
 
     def ping(self, timeout: float, why_not: Callable[[], str]) -> float:
@@ -91,6 +100,14 @@ class Session:
         if ping.round_trip is None:
             raise StreamError("The connection was lost before the pong came.")
         return ping.round_trip
+
+    def on_message(self, message: Message) -> None:
+        """A message came on the connection."""
+        if message.type == contract.PONG:
+            self.on_pong()
+            return
+        with self._lock:
+            self._resuming.on_message(message)
 
     def on_pong(self) -> None:
         """A pong came: it answers the oldest ping; one that nobody waits for means nothing."""
