@@ -5,6 +5,7 @@ import pytest
 from livestream.contract import STREAM_PATH
 from livestream.stream.profiles import FAULTS, PROFILES
 from livestream.wire.client import WireClient
+from tests.live.test_source import Failing, Stalling
 from tests.parity.independent_server import independent_server
 from tests.support import next_text, wait_until
 
@@ -185,3 +186,26 @@ def test_another_server_shows_its_stream_and_offers_no_thread_list(server, visit
         assert page.text("#no-theatre") == "This server offers no thread list."
         assert page.page.locator("#stage").is_hidden()
         page.wait_text("#running", "not known")
+
+
+def test_what_a_source_cannot_give_is_said(server, visit):
+    Failing.broken.set()
+    page = visit(server(source="tests.live.test_source:Failing", time_scale=0.1))
+    page.page.evaluate("livestream.stream.subscribe('block_updates')")
+    page.wait_text("#source", "block_updates: ")
+    page.wait_text("#source", "updates skipped, the last for ConnectionError")
+    Failing.broken.clear()
+    Stalling.over.clear()
+    try:
+        page = visit(server(source="tests.live.test_source:Stalling", time_scale=0.1))
+        page.page.evaluate("livestream.stream.subscribe('block_updates')")
+        page.wait_text("#source", "block_updates: the source stalls for ")
+    finally:
+        Stalling.over.set()
+
+
+def test_the_recorder_of_the_extensions_has_a_lane(server, visit):
+    page = visit(server(extensions=True, time_scale=0.1))
+    page.wait_text("#lanes", "recorder")
+    assert page.text("#total-clients") == "1"
+    assert page.text("#source") == ""

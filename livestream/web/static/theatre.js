@@ -11,6 +11,8 @@ const TIMEOUT = 10_000;
 /** How long what has ended is still shown, in milliseconds. */
 const AFTERGLOW = 4000;
 const LEAST_AFTERGLOW = 1000;
+/** After so long, in milliseconds, a source that hasn't answered is said to stall. */
+const STALLED = 1000;
 
 export class Theatre {
   constructor(stream, extras, offered) {
@@ -97,6 +99,7 @@ export class Theatre {
     const more = list.more_lanes;
     const noun = more === 1 ? "connection" : "connections";
     setText(byId("more"), more ? `and ${number(more)} more ${noun}, not listed` : "");
+    setText(byId("source"), sourceWords(list.source ?? {}));
     this.#detail();
   }
 
@@ -145,6 +148,15 @@ export class Theatre {
     if (sends !== null) parts.push(`${number(sends)} sent`);
     setText(byId("detail-now"), parts.join(", "));
   }
+}
+
+/** What is wrong with a source of figures that isn't the simulated one (--source); empty when nothing is. */
+function sourceWords(source) {
+  const words = Object.entries(source).flatMap(([channel, { errors, last_error: kind, longest_ms: longest }]) => [
+    ...(errors ? [`${channel}: ${number(errors)} updates skipped, the last for ${kind}`] : []),
+    ...(longest > STALLED ? [`${channel}: the source stalls for ${duration(longest)}`] : []),
+  ]);
+  return words.join("; ");
 }
 
 /** A dotted name that may break after its dots. */
