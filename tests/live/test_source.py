@@ -7,7 +7,7 @@ import time
 import pytest
 
 from livestream.app import STOPPING_TIME
-from livestream.contract import CHANNELS, LAB_THREADS_PATH
+from livestream.contract import CHANNELS, LAB_THREADS_PATH, NO_SINGLE_VALIDATORS
 from livestream.wire.client import WireClient
 from livestream.wire.handshake import http_request
 from tests.support import PATIENCE, SUBSCRIBE, Command, next_text, wait_until
@@ -140,3 +140,12 @@ def test_without_a_source_the_thread_list_says_nothing_of_one(serve):
     served = serve()
     body = http_request(served.url, "GET", LAB_THREADS_PATH, timeout=PATIENCE).body
     assert "source" not in json.loads(body)
+
+
+def test_among_real_figures_there_are_no_simulated_validators(serve):
+    served = serve(source=f"{__name__}:Healthy", extensions=True)
+    with served.connect() as client:
+        welcome = json.loads(next_text(client, "connection_established").text)
+        assert welcome["payload"]["extensions"] == ["interval_ms", "since"]
+        client.send_text('{"type":"subscribe","channel":"validator_metrics","validators":["validator_001"]}')
+        assert json.loads(next_text(client, "error").text)["payload"] == {"error": NO_SINGLE_VALIDATORS}
