@@ -123,7 +123,7 @@ ENDLESS["again"] = ENDLESS
     (None, "TypeError"), ([1], "TypeError"), ("{}", "TypeError"), ({"a": object()}, "TypeError"),
     ({"a": {1, 2}}, "TypeError"), ({("a",): 1}, "TypeError"), ({"a": float("nan")}, "ValueError"),
     (ENDLESS, "ValueError"), ({"a": b""}, "TypeError"),
-], ids=repr)
+], ids=["null", "list", "text", "object", "set", "tuple as key", "NaN", "endless", "bytes"])
 def test_what_is_no_json_object_is_an_error(payload, kind):
     stage = Stage(Odd())
     stage.source.returns = payload
