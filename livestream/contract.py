@@ -144,6 +144,7 @@ CLOSE_ABNORMAL: Final = 1006
 CLOSE_POLICY_VIOLATION: Final = 1008
 CLOSE_MESSAGE_TOO_BIG: Final = 1009
 CLOSE_INTERNAL_ERROR: Final = 1011
+CLOSE_TRY_AGAIN_LATER: Final = 1013
 
 #: The format name in the header line of every corpus file.
 CORPUS_FORMAT: Final = "livestream-corpus/1"

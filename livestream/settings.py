@@ -152,6 +152,18 @@ class Settings:
         "Offer what the report only wished for, and say so in the welcome: validators, interval_ms and "
         "since in a subscribe. Not with --profile shipped, which never sends.",
     )
+    tls_cert: str = _option(
+        "", "Speak TLS (wss://, https://) with the certificate chain in this PEM file, and with --tls-key.")
+    tls_key: str = _option("", "The private key of --tls-cert, without a passphrase, in PEM.")
+    send_timeout: float = _option(
+        0.0,
+        "Seconds for which a client may take nothing of what is sent to it before it is closed; they begin "
+        "once the system's buffers are full. 0 waits for ever, as the original does.",
+        least=0,
+        most=86_400,
+    )
+    compression: bool = _option(
+        False, "Compress messages (permessage-deflate) for clients that offer it; the original never does.")
 
     def __post_init__(self) -> None:
         for name, option in OPTIONS.items():
@@ -160,6 +172,8 @@ class Settings:
             raise SettingsError("source doesn't go with broadcaster pool; choose threads or ticker")
         if self.extensions and self.profile.refuses_blocking_sends:
             raise SettingsError(f"extensions don't go with profile {self.profile.name}, which never sends")
+        if bool(self.tls_cert) != bool(self.tls_key):
+            raise SettingsError("tls_cert and tls_key belong together: give both or neither")
 
 
 def settings_from(values: dict[str, Any]) -> Settings:

@@ -41,7 +41,7 @@ class Served:
     def __init__(self, **settings: Any) -> None:
         self.server = LiveServer(Settings(host="127.0.0.1", port=0, **settings))
         host, port = self.server.address
-        self.url = f"http://{host}:{port}"
+        self.url = f"{'https' if settings.get('tls_cert') else 'http'}://{host}:{port}"
         self.server.start()
 
     def connect(self, **options: Any) -> WireClient:

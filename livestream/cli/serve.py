@@ -103,9 +103,10 @@ def _greet(console: Console, server: LiveServer) -> None:
     host, port = server.address
     shown = "localhost" if host in EVERY_INTERFACE else host
     address = f"[{shown}]:{port}" if ":" in shown else f"{shown}:{port}"
-    console.print(f"stream   ws://{address}{contract.STREAM_PATH}", markup=False)
-    console.print(f"page     http://{address}{contract.LAB_PATH}", markup=False)
-    console.print(f"REST     http://{address}{contract.BLOCKCHAIN_STATS_PATH}", markup=False)
+    secure = "s" if settings.tls_cert else ""
+    console.print(f"stream   ws{secure}://{address}{contract.STREAM_PATH}", markup=False)
+    console.print(f"page     http{secure}://{address}{contract.LAB_PATH}", markup=False)
+    console.print(f"REST     http{secure}://{address}{contract.BLOCKCHAIN_STATS_PATH}", markup=False)
     console.print(f"profile  {settings.profile.name}", markup=False)
     ceiling = server.ceiling
     if ceiling.clients < settings.max_connections:

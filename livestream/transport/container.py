@@ -11,7 +11,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 import flask_sock
 from flask import Flask, Response, abort, request
@@ -19,31 +19,14 @@ from simple_websocket import ConnectionClosed
 from werkzeug.exceptions import HTTPException
 
 from livestream.contract import (
-    CLOSE_INTERNAL_ERROR, CLOSE_POLICY_VIOLATION, REFUSED_FULL, REFUSED_HANDSHAKE, REFUSED_ORIGIN,
-    REFUSED_RATE, REFUSED_TOKEN,
+    CLOSE_INTERNAL_ERROR, REFUSED_FULL, REFUSED_HANDSHAKE, REFUSED_ORIGIN, REFUSED_RATE, REFUSED_TOKEN,
 )
+from livestream.transport.compression import open_compressed
 from livestream.transport.refusals import Refused, nobody
-from livestream.transport.websocket import Limits, WebSocket
+from livestream.transport.session import Limits
+from livestream.transport.websocket import WebSocket
 
 log = logging.getLogger(__name__)
-
-
-class Connection(Protocol):
-    """What the container knows of the endpoint's connections."""
-
-    @property
-    def short_id(self) -> str:
-        """What log lines call it."""
-
-    @property
-    def thread_name(self) -> str:
-        """The name of the thread that handles it."""
-
-
-C = TypeVar("C", bound=Connection)
-
-#: Makes the connection object of an upgraded request.
-NewSession = Callable[[dict[str, Any], Limits, Sequence[str]], WebSocket]
 
 
 #: RFC 6455, section 4.1: the key is 16 bytes in base64.
@@ -109,12 +92,13 @@ class Sock(flask_sock.Sock):  # type: ignore[misc]
         limits: Limits = Limits(),
         refusal: Callable[[], Response | None] = lambda: None,
         subprotocols: Sequence[str] = (),
-        new_session: NewSession = WebSocket,
+        compression: bool = False,
         refused: Refused = nobody,
     ) -> None:
         """`refusal` is asked before a handshake is answered: a response in place of it, or None.
 
-        Of the `subprotocols` the first that a client offers is agreed on.
+        Of the `subprotocols` the first that a client offers is agreed on,
+        and `compression` if it offers that.
         `refused` is told the reason whenever a connection is refused.
         """
         super().__init__(app)
@@ -123,7 +107,7 @@ class Sock(flask_sock.Sock):  # type: ignore[misc]
         self._max_connections = max_connections
         self._places = _Places(max_connections)
         self._limits = limits
-        self._new_session = new_session
+        self._open = open_compressed if compression else WebSocket
         self._refused = refused
 
     @property
@@ -166,7 +150,7 @@ class Sock(flask_sock.Sock):  # type: ignore[misc]
 
     def _serve(self, function: Callable[..., None], *args: Any, **kwargs: Any) -> Response:
         try:
-            session = self._new_session(request.environ, self._limits, self._subprotocols)
+            session = self._open(request.environ, self._limits, self._subprotocols)
         except OSError as error:
             log.debug("%s: lost before the handshake was answered: %s", request.path, error)
             return _Upgraded("werkzeug")
@@ -209,77 +193,3 @@ def _is_key(key: str) -> bool:
         return len(base64.b64decode(key.strip(), validate=True)) == KEY_BYTES
     except (binascii.Error, ValueError):
         return False
-
-
-class Endpoint(Protocol[C]):
-    """The four callbacks of a jakarta endpoint; `C` is what it calls a connection."""
-
-    def on_open(self, session: WebSocket, may_subscribe: Callable[[str], bool]) -> C:
-        """The handshake is done; `may_subscribe` says which channels the client may have."""
-
-    def on_message(self, connection: C, text: str) -> None:
-        """One text message; binary ones have no handler and are ignored."""
-
-    def send_error_message(self, connection: C, error: str) -> None:
-        """A message came that is not passed on; the client is told. Raises nothing for one that is gone."""
-
-    def on_error(self, connection: C, error: Exception) -> None:
-        """Something went wrong that was no protocol error; a close follows."""
-
-    def on_close(self, connection: C) -> None:
-        """The connection is over, however it ended."""
-
-
-class Excess(Protocol):
-    """Why a message is not passed on."""
-
-    @property
-    def error(self) -> str:
-        """What the client is told."""
-
-    @property
-    def closes(self) -> bool:
-        """Whether it is told by a Close frame: it was told often enough."""
-
-
-class Guest(Protocol):
-    """What a client may do, by whoever let it in."""
-
-    def may_subscribe(self, channel: str) -> bool:
-        """Whether it may have this channel."""
-
-    def excess(self) -> Excess | None:
-        """Asked at each of its messages, text or binary: None passes it on."""
-
-
-def run_endpoint(endpoint: Endpoint[C], session: WebSocket, guest: Guest) -> None:
-    """Serves one connection on the calling thread, from `on_open` to `on_close`."""
-    connection = endpoint.on_open(session, guest.may_subscribe)
-    threading.current_thread().name = connection.thread_name
-    try:
-        _pass_messages_on(endpoint, connection, session, guest)
-    except ConnectionClosed:
-        if session.error is not None:
-            endpoint.on_error(connection, session.error)
-        elif session.complaint is not None:
-            log.info("connection %s: %s", connection.short_id, session.complaint)
-    except Exception as error:
-        session.close(CLOSE_INTERNAL_ERROR, "internal error")
-        endpoint.on_error(connection, error)
-    finally:
-        endpoint.on_close(connection)
-
-
-def _pass_messages_on(endpoint: Endpoint[C], connection: C, session: WebSocket, guest: Guest) -> None:
-    while True:
-        message = session.receive()
-        excess = guest.excess()
-        if excess is None:
-            if isinstance(message, str):
-                endpoint.on_message(connection, message)
-        elif not excess.closes:
-            endpoint.send_error_message(connection, excess.error)
-        else:
-            log.info("connection %s: closed: %s", connection.short_id, excess.error)
-            if not session.close(CLOSE_POLICY_VIOLATION, excess.error):
-                session.abort()

@@ -11,6 +11,7 @@ from wsproto.extensions import Extension
 from wsproto.frame_protocol import CloseReason, FrameDecoder, FrameProtocol, Opcode, RsvBits
 
 _NO_RSV: Final = RsvBits(False, False, False)
+_RSV1: Final = RsvBits(True, False, False)
 _FIN_BIT: Final = 0x80
 _MASK_BIT: Final = 0x80
 #: FIN and the text opcode; the server's frames are never masked.
@@ -34,7 +35,10 @@ def text_frame(payload: bytes) -> bytes:
 
 
 class MessageTooBig(Exception):
-    """A message has more bytes than it may; the text is the reason for the Close frame."""
+    """A message has more bytes than its `limit`; the text is the reason for the Close frame."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"Max message length of {limit} has been exceeded.")
 
 
 class MessageAssembler:
@@ -53,7 +57,7 @@ class MessageAssembler:
         """The whole message after its last piece, else None. Raises MessageTooBig."""
         self._size += _utf8_size(piece) if isinstance(piece, str) else len(piece)
         if 0 < self._limit < self._size:
-            raise MessageTooBig(f"Max message length of {self._limit} has been exceeded.")
+            raise MessageTooBig(self._limit)
         if self._buffer is None:
             self._buffer = io.StringIO() if isinstance(piece, str) else io.BytesIO()
         self._buffer.write(piece)
@@ -85,6 +89,8 @@ class FrameWatch(Extension):
 
     def __init__(self, max_frame: int) -> None:
         self._max_frame = max_frame
+        #: RSV1 begins a compressed message (RFC 7692, section 6); not without the extension.
+        self.compression = False
         self._in_message = False
         self._too_big = False
         self._close_payload: bytes | None = None
@@ -101,7 +107,7 @@ class FrameWatch(Extension):
         self, proto: FrameDecoder | FrameProtocol, opcode: Opcode, rsv: RsvBits, payload_length: int
     ) -> CloseReason | RsvBits:
         """Refuses a frame that is too big, if nothing else is wrong with it: 1002 comes before 1009."""
-        legal = rsv == _NO_RSV and _is_masked(proto) and self._continues_rightly(opcode)
+        legal = self._is_legal(rsv, opcode) and _is_masked(proto) and self._continues_rightly(opcode)
         if 0 < self._max_frame < payload_length and legal:
             self._too_big = True
             return CloseReason.MESSAGE_TOO_BIG
@@ -132,6 +138,11 @@ class FrameWatch(Extension):
         if code == _ECHOED_BY_THE_ORIGINAL:
             return None
         return f"illegal Close frame with code {code}"
+
+    def _is_legal(self, rsv: RsvBits, opcode: Opcode) -> bool:
+        if rsv == _RSV1:
+            return self.compression and opcode in (Opcode.TEXT, Opcode.BINARY)
+        return rsv == _NO_RSV
 
     def _continues_rightly(self, opcode: Opcode) -> bool:
         return self._in_message is (opcode is Opcode.CONTINUATION)

@@ -9,6 +9,7 @@ import itertools
 import logging
 import os
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable
@@ -18,6 +19,8 @@ from typing import Any
 from livestream.contract import REFUSED_FULL, REFUSED_NO_DESCRIPTOR, REFUSED_NO_THREAD
 from livestream.transport.machine import make_room_for_a_thread
 from livestream.transport.refusals import Refused, nobody
+from livestream.transport.sockets import Stream
+from livestream.transport.tls import HANDSHAKE_TIMEOUT, TlsSocket
 from livestream.transport.wsgi import HttpConnection
 
 log = logging.getLogger(__name__)
@@ -45,7 +48,8 @@ class HttpServer:
     """Listens at once; serves between `start` and `stop`.
 
     `max_connections` bounds the TCP connections, and with them the threads;
-    `idle_timeout` is in seconds. Raises OSError when the address can't be had.
+    `idle_timeout` is in seconds. With `tls` it speaks nothing else, and a
+    client has `handshake_timeout` seconds to begin so. Raises OSError when the address can't be had.
     """
 
     def __init__(
@@ -56,10 +60,14 @@ class HttpServer:
         max_connections: int,
         idle_timeout: float = IDLE_TIMEOUT,
         refused: Refused = nobody,
+        tls: ssl.SSLContext | None = None,
+        handshake_timeout: float = HANDSHAKE_TIMEOUT,
     ) -> None:
         """`refused` is told the reason whenever a connection is refused."""
         self._app = app
         self._refused = refused
+        self._tls = tls
+        self._handshake_timeout = handshake_timeout
         self._max_connections = max_connections
         self._idle_timeout = idle_timeout
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -160,7 +168,7 @@ class HttpServer:
         try:
             with connection:
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                HttpConnection(self._app, connection, address, self.address, self._idle_timeout).serve()
+                self._converse(connection, address)
         except OSError as error:
             log.debug("%s: %s", address[0], error)
         except Exception as error:
@@ -168,9 +176,20 @@ class HttpServer:
         finally:
             self._forget(threading.current_thread())
 
+    def _converse(self, connection: socket.socket, address: Any) -> None:
+        stream: Stream = connection
+        scheme = "http"
+        if self._tls is not None:
+            stream = TlsSocket(connection, self._tls, self._handshake_timeout)
+            scheme = "https"
+        HttpConnection(self._app, stream, address, self.address, self._idle_timeout, scheme).serve()
+
     def _refuse(self, connection: socket.socket, reason: str, why: str) -> None:
         log.warning("connection refused: %s", why)
         self._refused(reason)
+        if self._tls is not None:
+            connection.close()  # it has no thread, and the one that accepts can't wait for a handshake
+            return
         spoke = _answer_503(connection, why, self._refusal_timeout)
         self._refusal_timeout = REFUSAL_TIMEOUT if spoke else REFUSAL_TIMEOUT_AFTER_SILENCE
 

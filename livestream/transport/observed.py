@@ -1,9 +1,20 @@
-"""A connection that somebody watches: only for `--metrics`, so that nobody else pays for it."""
+"""A session that somebody watches: only for `--metrics`, so that nobody else pays for it."""
 
-from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
-from livestream.transport.websocket import Limits, WebSocket
+
+class Session(Protocol):
+    """What an endpoint asks of a connection."""
+
+    @property
+    def is_open(self) -> bool:
+        """False from the first Close frame in either direction, or when the connection is lost."""
+
+    def send_text(self, text: str) -> None:
+        """Sends one text message, whole. Raises OSError when the connection is over."""
+
+    def close(self, code: int, reason: str, timeout: float) -> bool:
+        """Sends a Close frame; False when it could not be sent within `timeout` seconds."""
 
 
 class SendObserver(Protocol):
@@ -16,21 +27,32 @@ class SendObserver(Protocol):
         """One could not be written: the connection was over, or is now."""
 
 
-class ObservedWebSocket(WebSocket):
-    """A WebSocket whose messages are counted."""
+class ObservedSession:
+    """A session whose messages are counted."""
 
-    def __init__(
-        self, environ: dict[str, Any], limits: Limits, subprotocols: Sequence[str], *, observer: SendObserver
-    ) -> None:
-        """As the WebSocket's own."""
+    def __init__(self, session: Session, observer: SendObserver) -> None:
+        self._session = session
         self._observer = observer
-        super().__init__(environ, limits, subprotocols)
+
+    @property
+    def is_open(self) -> bool:
+        """As the session's own."""
+        return self._session.is_open
 
     def send_text(self, text: str) -> None:
-        """As the WebSocket's own, and the observer is told."""
+        """As the session's own, and the observer is told."""
         try:
-            super().send_text(text)
+            self._session.send_text(text)
         except OSError:
             self._observer.send_failed()
             raise
         self._observer.sent(text)
+
+    def close(self, code: int, reason: str, timeout: float) -> bool:
+        """As the session's own."""
+        return self._session.close(code, reason, timeout)
+
+
+def unobserved(session: Session) -> Session:
+    """Nobody watches."""
+    return session

@@ -13,12 +13,13 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import simple_websocket
 from wsproto.connection import Connection as Protocol
 from wsproto.connection import ConnectionState, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Event, Ping, Pong, TextMessage
+from wsproto.extensions import Extension
 from wsproto.utilities import LocalProtocolError, generate_accept_token
 
 from livestream.contract import (
@@ -26,43 +27,18 @@ from livestream.contract import (
     CLOSE_MESSAGE_TOO_BIG,
     CLOSE_NO_STATUS,
     CLOSE_NORMAL,
-    MAX_FRAME_BYTES,
-    MAX_MESSAGE_BYTES,
+    CLOSE_TRY_AGAIN_LATER,
 )
 from livestream.transport.frames import FrameWatch, MessageAssembler, MessageTooBig, text_frame
 from livestream.transport.linger import end_gently
+from livestream.transport.session import Limits, NoThread, SessionClosed, SessionError
+from livestream.transport.sockets import NotRead
+from livestream.transport.tls import TlsSocket, give_up_after
 
 #: How long a Close frame of our own waits for a sender that is stuck, in seconds.
 CLOSE_LOCK_TIMEOUT = 0.5
 #: Read at once, in bytes: small, so that a flood of tiny frames lets other threads in between.
 RECEIVE_BYTES = 4096
-
-
-class SessionClosed(simple_websocket.ConnectionClosed, OSError):  # type: ignore[misc]
-    """Raised by `send` and `receive` when the connection is over; it carries the close code."""
-
-
-class SessionError(Exception):
-    """What jakarta's `onError` is told about: a reset, a frame too big, an illegal Close."""
-
-
-class Limits(NamedTuple):
-    """What one connection may send, in bytes; 0 lifts a limit."""
-
-    frame: int = MAX_FRAME_BYTES
-    message: int = MAX_MESSAGE_BYTES
-
-
-class _NoThread:
-    """Stands where simple-websocket would start its reader thread."""
-
-    name = ""
-
-    def __init__(self, target: Callable[[], None]) -> None:
-        pass
-
-    def start(self) -> None:
-        pass
 
 
 class WebSocket(simple_websocket.Server):  # type: ignore[misc]
@@ -72,6 +48,8 @@ class WebSocket(simple_websocket.Server):  # type: ignore[misc]
     `receive`, `close`. It is also the port's `Session` (`send_text`,
     `is_open`). Nothing is sent after the Close frame.
     """
+
+    sock: Any
 
     def __init__(
         self, environ: dict[str, Any], limits: Limits = Limits(), subprotocols: Sequence[str] = ()
@@ -86,26 +64,30 @@ class WebSocket(simple_websocket.Server):  # type: ignore[misc]
         self._lock = threading.Lock()
         self._watch = FrameWatch(limits.frame)
         self._message = MessageAssembler(limits.message)
+        self._send_seconds = limits.send_seconds
         #: Why `on_error` is due, if it is.
         self.error: SessionError | None = None
         #: What else was wrong about the end, for the log.
         self.complaint: str | None = None
         super().__init__(
-            environ, list(subprotocols), RECEIVE_BYTES, thread_class=_NoThread, event_class=object)
+            environ, list(subprotocols), RECEIVE_BYTES, thread_class=NoThread, event_class=object)
 
     # Opening (RFC 6455, section 4.2.2).
 
     def handshake(self) -> None:
-        """Writes the 101 answer: no extension, and no subprotocol unless asked for, as the original."""
-        self.ws = Protocol(ConnectionType.SERVER, extensions=[self._watch])
+        """Writes the 101 answer: no subprotocol unless asked for, as the original."""
+        extensions, agreed = self._extensions()
+        self.ws = Protocol(ConnectionType.SERVER, extensions=extensions)
         accept = generate_accept_token(self.environ["HTTP_SEC_WEBSOCKET_KEY"].encode("latin-1"))
         self.sock.settimeout(None)
         self.sock.sendall(
             b"HTTP/1.1 101 Switching Protocols\r\n"
             b"Upgrade: websocket\r\n"
             b"Connection: Upgrade\r\n"
-            b"Sec-WebSocket-Accept: " + accept + b"\r\n" + self._subprotocol_line() + b"\r\n"
+            b"Sec-WebSocket-Accept: " + accept + b"\r\n" + self._subprotocol_line() + agreed + b"\r\n"
         )
+        if self._send_seconds:
+            self.sock = give_up_after(self.sock, self._send_seconds)
         self.connected = True
 
     def _subprotocol_line(self) -> bytes:
@@ -113,6 +95,10 @@ class WebSocket(simple_websocket.Server):  # type: ignore[misc]
         offered = self.environ.get("HTTP_SEC_WEBSOCKET_PROTOCOL", "").replace(",", " ").split()
         self.subprotocol = next((ours for ours in self.subprotocols if ours in offered), None)
         return f"Sec-WebSocket-Protocol: {self.subprotocol}\r\n".encode() if self.subprotocol else b""
+
+    def _extensions(self) -> tuple[list[Extension], bytes]:
+        """What sees the frames, and the answer's header line: nothing is negotiated, as in the original."""
+        return [self._watch], b""
 
     # Sending: any thread.
 
@@ -182,7 +168,7 @@ class WebSocket(simple_websocket.Server):  # type: ignore[misc]
                 return message
             if not self.connected:
                 raise SessionClosed(self.close_reason, self.close_message)
-            if timeout is not None and not self._ready(select.POLLIN, timeout):
+            if timeout is not None and not self._arrives(timeout):
                 return None
             self._feed(self._read())
 
@@ -198,11 +184,20 @@ class WebSocket(simple_websocket.Server):  # type: ignore[misc]
         with self._lock:
             if not self.connected:
                 return None
-            for event in self.ws.events():
-                message: str | bytes | None = self._HANDLERS[type(event)](self, event)
-                if message is not None or not self.connected:
-                    return message
+            try:
+                for event in self.ws.events():
+                    message: str | bytes | None = self._HANDLERS[type(event)](self, event)
+                    if message is not None or not self.connected:
+                        return message
+            except MessageTooBig as error:
+                self._refuse_message(str(error))
         return None
+
+    def _arrives(self, timeout: float) -> bool:
+        """Whether there is something to read within `timeout` seconds: TLS may have read ahead."""
+        if isinstance(self.sock, TlsSocket):
+            return self.sock.wait_for_data(timeout)
+        return self._ready(select.POLLIN, timeout)
 
     def _ready(self, what: int, timeout: float) -> bool:
         """Whether the socket is `what` (POLLIN, POLLOUT) within `timeout` seconds, or over."""
@@ -233,11 +228,7 @@ class WebSocket(simple_websocket.Server):  # type: ignore[misc]
     # Events of the protocol; the lock is held. Each returns a message or None.
 
     def _on_data(self, event: TextMessage | BytesMessage) -> str | bytes | None:
-        try:
-            return self._message.add(event.data, event.message_finished)
-        except MessageTooBig as error:
-            self._refuse_message(str(error))
-            return None
+        return self._message.add(event.data, event.message_finished)
 
     def _on_ping(self, event: Ping) -> None:
         self._write(self.ws.send(event.response()))
@@ -298,4 +289,16 @@ class WebSocket(simple_websocket.Server):  # type: ignore[misc]
         """A reset, whoever saw it first, is an error; what was written in part can't be mended."""
         if isinstance(error, ConnectionResetError) and self.error is None:
             self.error = SessionError("connection reset by peer")
+        if isinstance(error, NotRead) and self.connected:
+            self._give_up(error)
         self.abort()
+
+    def _give_up(self, error: NotRead) -> None:
+        """A Close frame for a client that doesn't read, if it finds room and breaks into no other frame."""
+        self.connected = False
+        self.close_reason, self.close_message = CLOSE_TRY_AGAIN_LATER, str(error)
+        self.complaint = f"closed with {CLOSE_TRY_AGAIN_LATER}: {error}"
+        if not error.partly and self.ws.state is ConnectionState.OPEN:
+            if error.sock.send_at_once(self.ws.send(CloseConnection(CLOSE_TRY_AGAIN_LATER, str(error)))):
+                return
+        error.sock.reset_on_close()

@@ -7,7 +7,6 @@ Source: PEP 3333; RFC 9112. The WebSocket takes the socket over through the
 import io
 import logging
 import re
-import socket
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -17,6 +16,7 @@ from urllib.parse import unquote_to_bytes
 import h11
 
 from livestream.transport.linger import end_gently
+from livestream.transport.sockets import Stream
 
 log = logging.getLogger(__name__)
 
@@ -44,10 +44,11 @@ class HttpConnection:
     def __init__(
         self,
         app: Callable[..., Iterable[bytes]],
-        sock: socket.socket,
+        sock: Stream,
         client: Any,
         server: tuple[str, int],
         timeout: float,
+        scheme: str = "http",
     ) -> None:
         """`timeout` in seconds: for the pause before a request, for all of a request, for each answer."""
         self._app = app
@@ -55,6 +56,7 @@ class HttpConnection:
         self._client = client
         self._server = server
         self._timeout = timeout
+        self._scheme = scheme
         self._deadline = 0.0
         self._http = h11.Connection(h11.SERVER)
 
@@ -129,7 +131,7 @@ class HttpConnection:
         path, _, query = _origin_form(target).partition("?")
         environ: Environ = {
             "wsgi.version": (1, 0),
-            "wsgi.url_scheme": "http",
+            "wsgi.url_scheme": self._scheme,
             "wsgi.input": io.BytesIO(body),
             "wsgi.errors": sys.stderr,
             "wsgi.multithread": True,

@@ -45,7 +45,7 @@ STATES: Final[Mapping[Function, str]] = {
 LOCKED: Final[Function] = ("livestream.transport.websocket", "WebSocket.send_text")
 
 #: What each kind of thread runs, and the method of the original that it mirrors.
-HANDLER: Final[Function] = ("livestream.transport.container", "run_endpoint")
+HANDLER: Final[Function] = ("livestream.transport.lifecycle", "run_endpoint")
 CHANNEL: Final[Function] = ("livestream.stream.broadcast", "Broadcast.run")
 WORKER: Final[Function] = ("livestream.stream.shared", "DueQueue._work")
 HANDLER_MIRRORS: Final = "onOpen, onMessage, onClose, onError"

@@ -116,7 +116,7 @@ def test_in_corrected_threads_end_with_their_client(server, visit):
 
 
 @pytest.mark.parametrize(("role", "runs", "mirrors"), [
-    ("handler", "livestream.transport.container.run_endpoint", "onOpen, onMessage, onClose, onError"),
+    ("handler", "livestream.transport.lifecycle.run_endpoint", "onOpen, onMessage, onClose, onError"),
     ("channel", "livestream.stream.broadcast.Broadcast.run", "broadcastTPSUpdates"),
 ])
 def test_selecting_a_thread_tells_its_function_and_the_original_method(server, visit, role, runs, mirrors):

@@ -16,7 +16,7 @@ from livestream.contract import (
     BLOCKCHAIN_STATS_PATH, LAB_PATH, LAB_THREADS_PATH, STREAM_PATH, VALIDATORS_PATH, WEBSOCKET_STATS_PATH,
 )
 from livestream.stream.profiles import CORRECTED, SHIPPED
-from livestream.transport.container import run_endpoint
+from livestream.transport.lifecycle import run_endpoint
 from livestream.transport.websocket import SessionClosed
 from livestream.web.door import Guest
 from livestream.web.rates import Excess

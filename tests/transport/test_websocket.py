@@ -33,9 +33,12 @@ ENDINGS = (Kind.EOF, Kind.RESET)
 class Place:
     """A running server with an echo route, and routes that hand their connection to the test."""
 
-    def __init__(self, max_connections=50, message=MAX_MESSAGE):
+    def __init__(
+        self, max_connections=50, message=MAX_MESSAGE, send_seconds=0, compression=False, **server_options
+    ):
         app = Flask("place")
-        sock = Sock(app, max_connections, Limits(message=message))
+        limits = Limits(message=message, send_seconds=send_seconds)
+        sock = Sock(app, max_connections, limits, compression=compression)
         #: Connections of `/lent`, which their handler thread only reads.
         self.lent = queue.Queue()
         #: What `receive` raised there, at last.
@@ -66,9 +69,10 @@ class Place:
             ws.receive()
             raise ValueError("on purpose")
 
-        self.server = HttpServer(app, "127.0.0.1", 0, 100)
+        self.server = HttpServer(app, "127.0.0.1", 0, 100, **server_options)
         self.server.start()
-        self.url = "http://%s:%d" % self.server.address
+        scheme = "https" if server_options.get("tls") else "http"
+        self.url = "%s://%s:%d" % (scheme, *self.server.address)
 
     def connect(self, path="/echo", **options):
         return WireClient.connect(self.url + path, timeout=PATIENCE, **options)

@@ -57,7 +57,7 @@ PAIRS = {
         Pair("The class, and what it is given", "LiveStreamWebSocket LOG validators",
              "endpoint.log endpoint.LiveStreamWebSocket: .__init__",
              "The container finds the class by its annotation and injects the service. In Python, "
-             "`livestream/app.py` makes the object and hands it everything. The profile's flags say which of "
+             "`livestream/app` makes the object and hands it everything. The profile's flags say which of "
              "the original's faults are on; the twin has no such flags."),
         Pair("Every connection, and how many are active", "connections activeConnections",
              "registry.Registry",

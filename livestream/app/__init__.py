@@ -1,0 +1,12 @@
+"""Wires the rooms together; nothing else does.
+
+`create_app` makes the Flask application, `LiveServer` the whole running
+server around it.
+"""
+
+from livestream.app.application import create_app
+from livestream.app.parts import Parts
+from livestream.app.server import LiveServer, end_connections
+from livestream.transport.machine import prepare_process
+
+__all__ = ["LiveServer", "Parts", "create_app", "end_connections", "prepare_process"]
