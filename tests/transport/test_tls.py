@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from livestream.transport.http import HttpServer
-from livestream.transport.tls import TlsError, TlsSocket, server_context
+from livestream.transport.tls import MAX_UNSENT, TlsError, TlsSocket, server_context
 from livestream.wire.client import WireClient
 from livestream.wire.events import Kind
 from livestream.wire.frames import Opcode, encode_close, encode_frame
@@ -160,6 +160,16 @@ def test_no_time_left_is_no_time_however_much_there_is_to_read(pair):
     client.sendall(b"x")
     with pytest.raises(TimeoutError):
         server._take_in(10, time.monotonic() - 1)
+
+
+def test_answers_of_tls_s_own_that_nobody_takes_don_t_pile_up(pair):
+    """As a flood of key updates makes them, on a connection on which nothing else is written."""
+    client, server = pair
+    server._outgoing.write(bytes(MAX_UNSENT))
+    assert server.wait_for_data(0) is False
+    server._outgoing.write(b"x")
+    with pytest.raises(ConnectionAbortedError):
+        server.recv(1)
 
 
 def test_a_record_that_trickles_in_is_bounded_by_one_time_limit(certificate, context, monkeypatch):
