@@ -28,9 +28,9 @@ NOBODY = 65_534
 CLIENTS = 300
 #: Seconds before a client's first attempt to come back; the second would begin three times as late.
 DELAY = 2.0
-INTERVAL = TPS_UPDATES.interval_ms / 1000
-#: How long all is watched before and after the death, in seconds.
-WATCHED = 3.0
+#: A busy machine is late by less than half of this interval, in seconds.
+TIME_SCALE = 3
+INTERVAL = TPS_UPDATES.interval_ms / 1000 * TIME_SCALE
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -43,7 +43,7 @@ class Client:
         self.stream = StreamClient(
             url, ssl_context=context, settings=ClientSettings(reconnect_delay=DELAY, connect_timeout=30))
         self.stream.on_state(lambda state: self.states.append((str(state), time.monotonic())))
-        self.stream.on("tps_update", lambda message: self.updates.append(time.monotonic()))
+        self.stream.on("tps_update", lambda message: self.updates.append(message.timestamp / 1000))
 
     def was(self):
         return [state for state, _ in self.states]
@@ -53,8 +53,9 @@ class Client:
         times = dict(self.states)  # the last of each
         return times["open"] - times["reconnecting"]
 
-    def gaps(self):
-        return [later - earlier for earlier, later in pairwise(self.updates)]
+    def gaps(self, since):
+        """Seconds between the updates, by the server's clock."""
+        return [later - earlier for earlier, later in pairwise(self.updates) if earlier >= since]
 
 
 class Proxy:
@@ -103,7 +104,8 @@ class Proxy:
 
 @pytest.fixture(scope="module")
 def instances():
-    started = [Command("--log-level", "error", "--metrics", "--health") for _ in range(3)]
+    options = ("--log-level", "error", "--metrics", "--health", "--time-scale", str(TIME_SCALE))
+    started = [Command(*options) for _ in range(3)]
     yield started
     for one in started:
         one.kill()
@@ -141,24 +143,23 @@ def test_when_an_instance_dies_its_clients_come_back_at_once_and_no_other_notice
         shares = [open_connections(one) for one in instances]
         assert sum(shares) == CLIENTS
         assert min(shares) > CLIENTS / 6
-        watch_for(WATCHED)
-
+        began = time.time()
+        wait_until_all_have(clients, began)
         instances[0].process.kill()
         wait_until(lambda: sum("reconnecting" in client.was() for client in clients) == shares[0])
         lost = [client for client in clients if "reconnecting" in client.was()]
         others = [client for client in clients if client not in lost]
         wait_until(lambda: all(client.was()[-1] == "open" for client in lost))
-        back = time.monotonic()
-        wait_until(lambda: all(client.updates[-1] > back for client in clients))
-        watch_for(WATCHED)
+        wait_until_all_have(clients, time.time() + INTERVAL)
         wait_until(lambda: sum(map(open_connections, instances[1:])) == CLIENTS)
         lives = {tuple(client.was()) for client in lost}, {tuple(client.was()) for client in others}
     assert lives == ({("connecting", "open", "reconnecting", "open")}, {("connecting", "open")})
     assert max(client.away() for client in lost) < 3 * DELAY
-    assert max(max(client.gaps()) for client in others) < 1.5 * INTERVAL
+    gaps = [client.gaps(began) for client in others]
+    assert min(map(len, gaps)) >= 2
+    assert max(map(max, gaps)) < 1.5 * INTERVAL
 
 
-def watch_for(seconds):
-    """Lets the stream run."""
-    end = time.monotonic() + seconds
-    wait_until(lambda: time.monotonic() > end, 2 * seconds)
+def wait_until_all_have(clients, moment):
+    """Waits until each of them has an update from after this moment."""
+    wait_until(lambda: all(client.updates[-1:] > [moment] for client in clients), 3 * INTERVAL + PATIENCE)
