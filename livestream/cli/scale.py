@@ -38,6 +38,8 @@ if find_spec("matplotlib") is None:
 #: What is run when no experiment is named.
 DEFAULT: Final = "sweep"
 MOST_CLIENTS: Final = 100_000
+#: How a client asks for compression (RFC 7692, section 5).
+_OFFER: Final = (("Sec-WebSocket-Extensions", "permessage-deflate"),)
 MakePlan = Callable[[Setup], list[Planned]]
 
 
@@ -77,6 +79,8 @@ _COMMON: Final = _options(
                  help="Connections opened per second."),
     click.option("--time-scale", type=Finite(0.001, 1_000), default=1, show_default=True,
                  help="Of the server's intervals; a server started here gets it too."),
+    click.option("--compression", is_flag=True,
+                 help="The clients offer permessage-deflate; a server started here takes it."),
     click.option("--out", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
                  help="Where results, plots and report go.  [default: scale-EXPERIMENT]"),
     click.option("--force", is_flag=True, help="Overwrite results that are there."),
@@ -172,6 +176,9 @@ def _notes(experiment: str, options: dict[str, Any]) -> Iterator[str]:
     """What a reader of the results must know of how they came about."""
     if options["time_scale"] != 1:
         yield f"At time scale {options['time_scale']:g} bytes per second and lateness compare with nothing."
+    if options["compression"]:
+        yield ("The clients offered compression. Bytes are those on the wire: beside the original's they "
+               "show what a server that took it saved.")
     if experiment == "models" and options["server_options"]:
         yield "The message corpus was played to each broadcaster without the server's other options."
     if options.get("pid") and len(options["clients"]) > 1:
@@ -208,12 +215,13 @@ def _prepare(folder: Path) -> None:
 
 def _setup(options: dict[str, Any]) -> Setup:
     url, pid, scale = options.get("url"), options.get("pid"), options["time_scale"]
+    offer, accept = (_OFFER, ("--compression",)) if options["compression"] else ((), ())
     load = Load(
         "", 0, options["seconds"], options["rate"], scale, options.get("churn", 0.0),
-        headers=options.get("headers", ()), authority=options.get("authority"))
+        headers=(*options.get("headers", ()), *offer), authority=options.get("authority"))
     return Setup(
         own_server if url is None else running_server(url, pid), url is None, load, options["clients"],
-        ("--time-scale", str(scale), *options["server_options"]), pid)
+        ("--time-scale", str(scale), *accept, *options["server_options"]), pid)
 
 
 def _threads_per_client(options: dict[str, Any]) -> int:

@@ -2,13 +2,15 @@
 
 import asyncio
 import time
-from typing import Final
+import zlib
+from typing import Any, Final
 
-from livestream.contract import CLOSE_NORMAL
+from livestream.contract import CLOSE_NORMAL, MAX_MESSAGE_BYTES
 from livestream.lab.tally import Watch
-from livestream.wire.frames import FrameReader, Opcode, encode_close, encode_frame
+from livestream.wire.frames import Frame, FrameReader, Opcode, encode_close, encode_frame
 
-
+#: Of a compressed message the end that is not sent (RFC 7692, section 7.2.2).
+_FLUSH: Final = b"\x00\x00\xff\xff"
 #: What a client must answer, and with what: the payload comes back (RFC 6455, sections 5.5.1 and 5.5.2).
 _ANSWERS: Final[dict[int, Opcode]] = {Opcode.PING: Opcode.PONG, Opcode.CLOSE: Opcode.CLOSE}
 
@@ -31,6 +33,7 @@ class Client(asyncio.Protocol):
         self._head = b""
         self._began = time.monotonic()
         self._frames = FrameReader()
+        self._inflater: Any = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -75,9 +78,27 @@ class Client(asyncio.Protocol):
         now = time.monotonic()
         for frame in self._frames.feed(data):
             if frame.opcode == Opcode.TEXT:
-                header = 2 if len(frame.payload) < 126 else 4
-                if not self.greeted.done():
-                    self.greeted.set_result(None)
-                self.watch.note(frame.payload, header + len(frame.payload), now)
+                self._note(frame, now)
             elif frame.opcode in _ANSWERS:
                 self._send(encode_frame(_ANSWERS[frame.opcode], frame.payload))
+
+    def _note(self, frame: Frame, now: float) -> None:
+        """A message in one frame; one that can't be inflated ends the connection."""
+        header = 2 if len(frame.payload) < 126 else 4
+        try:
+            text = self._text(frame)
+        except zlib.error:
+            self.drop()
+            return
+        if not self.greeted.done():
+            self.greeted.set_result(None)
+        self.watch.note(text, header + len(frame.payload), now)
+
+    def _text(self, frame: Frame) -> bytes:
+        """A message's text, or its beginning; compressed when RSV1 says so (RFC 7692, section 6)."""
+        if not frame.rsv:
+            return frame.payload
+        if self._inflater is None:
+            self._inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+        text: bytes = self._inflater.decompress(frame.payload + _FLUSH, MAX_MESSAGE_BYTES)
+        return text

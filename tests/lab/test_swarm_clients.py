@@ -7,6 +7,7 @@ import signal
 import socket
 import ssl
 import time
+import zlib
 from dataclasses import replace
 
 import psutil
@@ -15,7 +16,7 @@ import trustme
 
 from livestream.contract import WEBSOCKET_STATS_PATH
 from livestream.lab.load import Load
-from livestream.wire.frames import Opcode, encode_frame
+from livestream.wire.frames import RSV1, Opcode, encode_frame
 from livestream.wire.handshake import http_request
 from tests.lab import QUICK, loading, whole
 from tests.lab.servers import UPGRADED, Seen, answering
@@ -178,6 +179,21 @@ def test_a_handshake_without_an_answer_is_told(answer, reason):
     with answering(answer) as url:
         result = whole(Load(url, **QUICK), CONNECT_TIMEOUT=1.0)
     assert (result["up"], result["failures"]) == (0, [reason] * 3)
+
+
+def test_what_can_not_be_inflated_ends_the_connection_and_no_more():
+    """A server that says of its messages that they are compressed, and they are not."""
+    spoilt = encode_frame(Opcode.TEXT, b"\xff" * 20, mask=None, rsv=RSV1)
+    compressed = zlib.compressobj(wbits=-15)
+    text = compressed.compress(b'{"type":"tps_update"}') + compressed.flush(zlib.Z_SYNC_FLUSH)
+    legal = encode_frame(Opcode.TEXT, text[:-4], mask=None, rsv=RSV1)
+    lost = {}
+    for name, frame in (("spoilt", spoilt), ("legal", legal)):
+        with answering(UPGRADED + frame) as url, loading(Load(url, **QUICK)) as running:
+            running.until("settled")
+            process = psutil.Process(running.pid)
+            lost[name] = 3 - len(process.net_connections("tcp"))
+    assert lost == {"spoilt": 3, "legal": 0}
 
 
 # --- being let in

@@ -30,6 +30,7 @@ RUNS = {
     "original": ("lifecycle", "--clients", 10, "--seconds", 1),
     "corrected": ("lifecycle", "--clients", 10, "--seconds", 1, "--", "--profile", "corrected"),
     "sweep": ("--clients", "5,12", *QUICK, "--seconds", 2),
+    "compressed": ("--clients", 5, *QUICK, "--seconds", 2, "--compression"),
     "switch-interval": ("switch-interval", "--clients", 5, "--intervals", "0.005,0", *QUICK),
 }
 
@@ -143,6 +144,17 @@ def test_bytes_are_those_of_the_messages_as_recorded(runs):
         assert most / 4 < figures[f"bytes_{channel.name}"] <= most
     assert figures["bytes_per_client"] == pytest.approx(
         sum(figures[f"bytes_{channel.name}"] for channel in CHANNELS), rel=0.1)
+
+
+def test_what_compression_saves_is_measured_on_the_wire(runs):
+    compressed, plain = runs["compressed"], runs["sweep"].steps[0]
+    compressed.assert_whole(("", 5))
+    figures = compressed.step["figures"]
+    assert figures["delivered"] > 99
+    assert figures["updates"] == pytest.approx(plain["figures"]["updates"], rel=0.2)
+    # About a ninth, once the first messages have been said.
+    assert figures["bytes_per_client"] < plain["figures"]["bytes_per_client"] / 4
+    assert any("offered compression" in note for note in compressed.results["notes"])
 
 
 @pytest.mark.parametrize("name", [*RUNS, "soak"])
