@@ -15,6 +15,7 @@ from wsproto.frame_protocol import CloseReason, FrameDecoder, FrameProtocol, Opc
 
 from livestream.transport.frames import MessageTooBig
 from livestream.transport.session import Limits
+from livestream.transport.utf8 import encode_text
 from livestream.transport.websocket import WebSocket
 
 #: What we compress with: a window of 2 kB and a small table hold the last ten messages, which is all that the
@@ -116,7 +117,7 @@ class CompressedWebSocket(WebSocket):
 
     def send_text(self, text: str) -> None:
         """As WebSocket's; one lock over the compressor and the writing, so that both have the same order."""
-        message = TextMessage(data=text.encode("utf-8", "replace").decode())
+        message = TextMessage(data=encode_text(text).decode())
         with self._lock:
             self._require_open()
             self._write(self.ws.send(message))

@@ -34,6 +34,7 @@ from livestream.transport.linger import end_gently
 from livestream.transport.session import Limits, NoThread, SessionClosed, SessionError
 from livestream.transport.sockets import NotRead
 from livestream.transport.tls import TlsSocket, give_up_after
+from livestream.transport.utf8 import encode_text
 
 #: How long a Close frame of our own waits for a sender that is stuck, in seconds.
 CLOSE_LOCK_TIMEOUT = 0.5
@@ -112,7 +113,7 @@ class WebSocket(simple_websocket.Server):  # type: ignore[misc]
 
         Raises SessionClosed (an OSError) when the connection is over.
         """
-        frame = text_frame(text.encode("utf-8", "replace"))
+        frame = text_frame(encode_text(text))
         with self._lock:
             self._write(frame)
 

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from livestream.app import STOPPING_TIME
+from livestream.app.server import STOPPING_TIME
 from livestream.contract import CHANNELS, LAB_THREADS_PATH, NO_SINGLE_VALIDATORS
 from livestream.wire.client import WireClient
 from livestream.wire.handshake import http_request

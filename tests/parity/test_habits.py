@@ -54,7 +54,7 @@ PING = frame(1, b'{"type":"ping"}')
 
 def test_every_recogniser_has_its_deviation():
     assert BY_INPUT.keys() == HABITS.keys()
-    assert {entry.layer for entry in BY_INPUT.values()} == {"frames"}
+    assert {entry.layer for entry in BY_INPUT.values()} == {"frames", "messages"}
 
 
 #: Its character is in no answer.
@@ -104,6 +104,11 @@ def test_in_the_corpus_just_the_cases_of_its_deviation_are_recognised(name):
     ([frame(1, b"a", fin=False), frame(1, b"\xc3", fin=False), frame(0, b"\xa9")],
      {"code point in two fragments"}),
     ([frame(2, b"\xc3", fin=False), frame(0, b"\xa9")], set()),
+    ([{"text": r'{"a":"\ud800\u0141"}'}], {"lone high surrogate"}),
+    ([{"text": r'{"a":"\uDBFFé"}'}], {"lone high surrogate"}),
+    *[([{"text": f'{{"a":"\\ud800{rest}"}}'}], set()) for rest in (
+        "", "a", "\\u0041", "\\uDC00", "\\udbff", "😀", "\\n", "\\u007f")],
+    ([{"text": r'{"a":"\udc00\u0141"}'}], set()),
     ([{"padded_ping": 30}, close(999)], {"illegal close code", "message before the end"}),
     ([{"text": "{}"}, close(999)], {"illegal close code", "message before the end"}),
     ([frame(1, b"{", fin=False), close(999)], {"illegal close code"}),
@@ -130,6 +135,7 @@ def test_wsproto_refuses_it_at_once(steps):
 
 
 CONFIRMED = '{"type":"subscription_confirmed","payload":{"channel":"%s","status":"subscribed"},"timestamp":1}'
+HIGH = {"text": r'{"type":"subscribe","channel":"\ud800\u0141"}'}
 VIOLATED = {**DROPPED, "close": {"code": 1002, "reason": ""}}
 CUT = [frame(1, b'{"type":"subscribe","channel":"\xc3', fin=False), frame(0, b'\xa9"}')]
 REFUSED = {**DROPPED, "close": {"code": 1007, "reason": "any words"}}
@@ -167,12 +173,15 @@ def test_a_case_of_the_corpus_is_excused_without_its_name(name):
     (CUT, {**WENT_ON, "replies": [CONFIRMED % "\ufffd\ufffd"]}, {**WENT_ON, "replies": [CONFIRMED % "é"]}),
     ([PING, *CUT], {**WENT_ON, "replies": [PONG, CONFIRMED % "\ufffd\ufffd"]},
      {**WENT_ON, "replies": [PONG, CONFIRMED % "é"]}),
+    ([HIGH], {**WENT_ON, "replies": [CONFIRMED % "?A"]}, {**WENT_ON, "replies": [CONFIRMED % "?Ł"]}),
 ])
 def test_what_the_deviation_says_is_excused(steps, reference, port):
     assert DEVIATIONS.excuse_generated(case_of(*steps, observed=reference), port)
 
 
 @pytest.mark.parametrize("steps, reference, port", [
+    ([HIGH], {**WENT_ON, "replies": [CONFIRMED % "?A"]}, {**WENT_ON, "replies": []}),
+    ([HIGH], {**WENT_ON, "replies": [CONFIRMED % "?A"]}, {**DROPPED, "replies": [CONFIRMED % "?Ł"]}),
     # Another answer to the same input.
     ([BAD_TEXT], WENT_ON, {**REFUSED, "close": {"code": 1002, "reason": ""}}),
     ([BAD_TEXT], WENT_ON, {**REFUSED, "close": None}),

@@ -1,6 +1,7 @@
 """Inputs that a deviation is about, recognised in cases that were made up: they have no name to excuse."""
 
 import codecs
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -11,6 +12,11 @@ from livestream.wire.frames import Opcode, close_payload, is_legal_close_code
 _BAD_GATEWAY: Final = 1014
 #: Stands for bytes that are no text (Unicode, U+FFFD).
 _GARBLED: Final = "\ufffd"
+
+#: An escaped high surrogate, then a character of the first plane beyond ASCII that is no surrogate.
+_LONE_HIGH: Final = re.compile(
+    r"\\u[dD][89abAB][0-9a-fA-F]{2}"
+    r"(?:[\x80-\ud7ff\ue000-\uffff]|\\u(?!00[0-7]|[dD][89a-fA-F])[0-9a-fA-F]{4})")
 
 #: Texts or control frames, in the order in which they came.
 Said = Sequence[Any]
@@ -86,6 +92,11 @@ def _ends_after_a_message(case: Case) -> bool:
     return spoken and ended
 
 
+def _has_lone_high_surrogate(case: Case) -> bool:
+    """Before a character that has two bytes or three in UTF-8, as it is or escaped."""
+    return any(_LONE_HIGH.search(step.get("text", "")) for step in case.send)
+
+
 def _as_ever(reference: Said, observed: Said) -> Said:
     """The odd input changes nothing of it."""
     return reference
@@ -100,6 +111,11 @@ def _until_the_end(reference: Said, observed: Said) -> Said:
     """Either may have been ended earlier; what both said must be the same."""
     shorter = min(len(reference), len(observed))
     return [*reference[:shorter], *observed[shorter:]]
+
+
+def _as_observed(reference: Said, observed: Said) -> Said:
+    """As many of them; what the reference wrote in its place can be anything."""
+    return observed if len(observed) == len(reference) else reference
 
 
 def _unless_garbled(reference: Said, observed: Said) -> Said:
@@ -124,5 +140,6 @@ HABITS: Final[Mapping[str, Habit]] = {
     "text that is not UTF-8": Habit(_has_text_that_is_not_utf8, _before_it),
     "close reason that is not UTF-8": Habit(_has_reason_that_is_not_utf8),
     "code point in two fragments": Habit(_has_cut_code_point, _unless_garbled),
+    "lone high surrogate": Habit(_has_lone_high_surrogate, _as_observed),
     "message before the end": Habit(_ends_after_a_message, _until_the_end),
 }
