@@ -24,6 +24,10 @@ Clock = Callable[[], float]
 MOST: Final = 100_000
 
 
+#: For the strategies of `limits` that nobody uses here.
+_NO_COUNTER: Final = "a moving window keeps moments and no counter"
+
+
 class Windows(Storage, MovingWindowSupport):
     """When each key was hit, in memory; a key is forgotten a window after its last hit, two at most."""
 
@@ -91,15 +95,15 @@ class Windows(Storage, MovingWindowSupport):
 
     def incr(self, key: str, expiry: float, amount: int = 1) -> int:
         """Not in a moving window."""
-        raise NotImplementedError
+        raise TypeError(_NO_COUNTER)
 
     def get(self, key: str) -> int:
         """Not in a moving window."""
-        raise NotImplementedError
+        raise TypeError(_NO_COUNTER)
 
     def get_expiry(self, key: str) -> float:
         """Not in a moving window."""
-        raise NotImplementedError
+        raise TypeError(_NO_COUNTER)
 
 
 def _drop_old(hits: deque[float], until: float) -> None:
