@@ -179,6 +179,7 @@ def test_it_tells_a_line_for_each_step_and_where_the_report_is(runs, name):
     assert [line[:len(start)] for line, start in zip(lines, names)] == names
     scaled = "--time-scale" in runs[name].results["command"]
     notes = ["At time scale 0.1 bytes per second and lateness compare with nothing."] * scaled
+    notes += [line for line in lines if name == "compressed" and line.startswith("The clients offered comp")]
     claims = ["what the report claims:"] if "what the report claims:" in lines else []
     assert lines[len(names):] == [*notes, *claims, f"report {runs[name].folder / 'report.html'}"]
 
