@@ -174,6 +174,8 @@ def test_a_case_of_the_corpus_is_excused_without_its_name(name):
     ([PING, *CUT], {**WENT_ON, "replies": [PONG, CONFIRMED % "\ufffd\ufffd"]},
      {**WENT_ON, "replies": [PONG, CONFIRMED % "é"]}),
     ([HIGH], {**WENT_ON, "replies": [CONFIRMED % "?A"]}, {**WENT_ON, "replies": [CONFIRMED % "?Ł"]}),
+    ([HIGH], {**WENT_ON, "replies": [CONFIRMED % "?\ufffd"], "faults": ["frame 4 (TEXT) has text …"]},
+     {**WENT_ON, "replies": [CONFIRMED % "?é"]}),
 ])
 def test_what_the_deviation_says_is_excused(steps, reference, port):
     assert DEVIATIONS.excuse_generated(case_of(*steps, observed=reference), port)

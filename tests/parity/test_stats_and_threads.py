@@ -1,6 +1,9 @@
 """What is not on the stream, read off real servers: statistics and threads of a process; when to read."""
 
+import os
 import subprocess
+import threading
+from itertools import chain
 
 import pytest
 
@@ -11,7 +14,8 @@ from livestream.parity.judging.expectations import PROFILES, expected_cases
 from livestream.parity.playing import waiting
 from livestream.parity.playing.stats import ENDINGS, play_statistics_case, read_statistics
 from livestream.parity.playing.target import NoAnswer, Target
-from livestream.parity.playing.threads import STAGES, count_threads, play_thread_cases
+from livestream.parity.playing.threads import (
+    STAGES, THREAD_CLIENTS, Stage, change_in, count_threads, play_thread_cases)
 from livestream.parity.playing.waiting import PAUSE, WATCH, settled
 from livestream.wire.client import WireError
 from tests.parity.independent_server import independent_server, serving
@@ -128,6 +132,28 @@ def test_threads_are_those_of_the_process():
     finally:
         process.communicate()
     assert process.returncode == 0
+
+
+@pytest.mark.parametrize("grows, change, rounds", [
+    ([0, 1, 1], 0, 1), ([1, 0, 1], 0, 2), ([1, 1, 0], 0, 3), ([1, 2, 1], 1, 3)])
+def test_what_a_pool_keeps_once_is_no_leak(grows, change, rounds):
+    """Threads of this process, which are there until the test ends."""
+    end, started = threading.Event(), []
+
+    def grow(group):
+        threads = [threading.Thread(target=end.wait) for _ in range(grows[len(started)] * THREAD_CLIENTS)]
+        started.append(threads)
+        for thread in threads:
+            thread.start()
+
+    try:
+        stage = Stage("a reset", grow, seconds=0, rounds=3)
+        assert change_in(stage, None, os.getpid(), 0, None) == {"threads": change}
+    finally:
+        end.set()
+        for thread in chain(*started):
+            thread.join()
+    assert len(started) == rounds
 
 
 # --- when to read

@@ -144,7 +144,7 @@ def in_thread(function, *args):
             results.put(error)
 
     threading.Thread(target=run, daemon=True).start()
-    return lambda: results.get(timeout=PATIENCE)
+    return lambda: results.get(timeout=6 * PATIENCE)
 
 
 # Messages.

@@ -89,23 +89,24 @@ def twin_server(options: Sequence[str] = ()) -> Iterator[Server]:
         raise ServerError(str(error)) from error
 
 
-def judgements(port: Server, twin: Server, fuzz: int) -> list[Judgement]:
+def judgements(port: Server, twin: Server, fuzz: int, seed: int | None) -> list[Judgement]:
     """Each by the recordings, and the one by the other."""
     pid = ("--pid", str(port.pid))
+    again = () if seed is None else ("--seed", str(seed))
     return [
         Judgement("port-by-corpus", "the port, by what was recorded of the original", (port.url, *pid)),
         Judgement("twin-by-corpus", "the Java twin, by the same, without the port's excuses",
                   (twin.url, "--pid", str(twin.pid), "--strict", *RACES)),
         Judgement("port-by-twin", f"the port, by the Java twin, and {fuzz:,} generated inputs",
                   (port.url, *pid, "--against", twin.url, "--against-pid", str(twin.pid),
-                   "--fuzz", str(fuzz), *RACES)),
+                   "--fuzz", str(fuzz), *again, *RACES)),
     ]
 
 
 def judge(asked: argparse.Namespace) -> Iterator[Judged]:
     """Parity of servers that nobody else uses. ServerError, also when it could not run."""
     with own_server() as port, twin_server() as twin:
-        for wanted in judgements(port, twin, asked.fuzz):
+        for wanted in judgements(port, twin, asked.fuzz, asked.seed):
             print(f"parity: {wanted.title} …", flush=True)
             files = {suffix: asked.out / f"{wanted.file}.{suffix}" for suffix in ("html", "json")}
             words = [word for suffix, file in files.items() for word in (f"--{suffix}", str(file))]
@@ -202,6 +203,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20, help="how long is measured, in each step")
     parser.add_argument("--rate", type=float, default=100, help="connections opened per second")
     parser.add_argument("--fuzz", type=int, default=1_000, metavar="N", help="inputs to generate")
+    parser.add_argument("--seed", type=int, help="generate the same inputs again")
     parser.add_argument("--only", action="append", default=[], metavar="LAYER", help="of parity")
     parser.add_argument("--out", type=Path, default=Path("build/compare"), metavar="DIR")
     asked = parser.parse_args()

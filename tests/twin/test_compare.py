@@ -13,7 +13,9 @@ from tests.twin.compare import PORT, TWIN, rows
 
 pytestmark = pytest.mark.timeout(300)
 
-SMALL = ("--clients", "2,3", "--seconds", "2", "--fuzz", "10", "--only", "messages", "--only", "fuzz")
+SMALL = (
+    "--clients", "2,3", "--seconds", "2", "--only", "messages", "--only", "fuzz",
+    "--fuzz", "10", "--seed", "1")
 
 
 def compare(*options):

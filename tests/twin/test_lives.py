@@ -167,5 +167,7 @@ def test_the_registry_keeps_everybody(twin):
     target = Target(twin.url)
     before = read_statistics(target)["total_connections"]
     for _ in range(5):
-        target.connect().close()
+        with target.connect() as client:
+            next_text(client)
+            client.close()
     wait_until(lambda: read_statistics(target)["total_connections"] == before + 5)
