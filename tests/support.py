@@ -74,9 +74,11 @@ def next_text(client: WireClient, message_type: str | None = None, timeout: floa
 class Command:
     """`livestream serve` in a process of its own, ready to answer."""
 
-    def __init__(self, *options: str, python: str = sys.executable, **process: Any) -> None:
-        """`process`: how it is started otherwise, see subprocess.Popen."""
-        command = [python, "-m", "livestream", "serve", "--host", "127.0.0.1", "--port", "0"]
+    def __init__(
+        self, *options: str, python: str = sys.executable, module: str = "livestream", **process: Any,
+    ) -> None:
+        """`module` is the command's; `process`: how it is started otherwise, see subprocess.Popen."""
+        command = [python, "-m", module, "serve", "--host", "127.0.0.1", "--port", "0"]
         how = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True} | process
         self.process = subprocess.Popen([*command, *options], **how)
         self.greeting: dict[str, str] = {}

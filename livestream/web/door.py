@@ -14,6 +14,7 @@ from livestream.contract import BEARER_SUBPROTOCOL
 from livestream.web.addresses import ClientAddresses, group
 from livestream.web.authentication import OPEN_PREFIXES, Authority, Permit, bearer_token
 from livestream.web.origins import Origins
+from livestream.web.page import PUBLIC_ENDPOINTS
 from livestream.web.rates import Excess, MessageRate, Rate, parse_rate
 from livestream.web.refusals import PolicyError, refusal
 
@@ -103,7 +104,8 @@ class Door:
 
     def _refuse_request(self) -> Response | None:
         is_stream = request.url_rule is not None and request.url_rule.websocket
-        if is_stream or request.path.startswith(OPEN_PREFIXES) or _is_preflight():
+        is_open = request.path.startswith(OPEN_PREFIXES) or request.endpoint in PUBLIC_ENDPOINTS
+        if is_stream or is_open or _is_preflight():
             return None
         return self._refuse_stranger(from_subprotocol=False)
 

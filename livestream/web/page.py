@@ -34,6 +34,8 @@ OWN_HOST: Final = re.compile(_HOST)
 OTHER_SERVER: Final = re.compile(rf"(wss?)://({_HOST})(?:[/?#].*)?", re.DOTALL)
 _ROUTE_OPTIONS: Final[dict[str, Any]] = {"methods": ("GET", "HEAD", "OPTIONS")}
 _SHORT_ID: Final = re.compile("[0-9a-f]{8}")
+#: What the page is made of is no secret; what it shows is. For whoever decides who may ask for what.
+PUBLIC_ENDPOINTS: Final = frozenset(("lab.static_file", "lab.without_the_slash"))
 #: More than are listed need not be asked for.
 MAX_WANTED: Final = 64
 

@@ -36,12 +36,14 @@ def visit(server: Callable[..., Server], browser: Browser) -> Iterator[Callable[
     """Opens the page of a server; in the end nothing may be wrong with any of them."""
     visits: list[Visit] = []
 
-    def go(host: Server, *others: str, size: tuple[int, int] = (1280, 900), **query: object) -> Visit:
+    def go(
+        host: Server, *others: str, size: tuple[int, int] = (1280, 900), fragment: str = "", **query: object,
+    ) -> Visit:
         colours = query.pop("colours", "light")
         context = browser.new_context(
             viewport={"width": size[0], "height": size[1]}, color_scheme=colours, reduced_motion="reduce")
         visits.append(Visit(context.new_page(), {host.host, *(urlsplit(url).netloc for url in others)}))
-        visits[-1].page.goto(host.page(**query))
+        visits[-1].page.goto(host.page(**query) + (fragment and f"#{fragment}"))
         return visits[-1]
 
     yield go

@@ -3,6 +3,7 @@
 import io
 import socket
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -124,6 +125,15 @@ def _unanswered(visit: Visit, server: Server) -> None:
     visit.wait("document.getElementById('countdown').textContent.startsWith('Next')")
 
 
+def _stranger(visit: Visit, server: Server) -> None:
+    visit.wait("livestream.chart.times.length > 12")
+    server.stop()
+    with tempfile.NamedTemporaryFile("w") as tokens:
+        print("a-token-nobody-has", file=tokens, flush=True)
+        server.start_again(auth_token_file=tokens.name)
+    visit.wait_text("#outage-title", "wants a token")
+
+
 def _closed(visit: Visit, server: Server) -> None:
     visit.wait("livestream.chart.times.length > 30")
     visit.page.evaluate("livestream.stream.close()")
@@ -151,6 +161,7 @@ STATES = (
     State("reconnecting", {}, _reconnecting, scale=1),
     State("polling", {}, _polling),
     State("unanswered", {}, _unanswered),
+    State("stranger", {}, _stranger),
     State("closed", {}, _closed),
     State("mute", {"profile": "shipped"}, _mute),
     State("ticker", {"broadcaster": "ticker"}, _shared, "#theatre"),

@@ -17,6 +17,7 @@ def faults(asked: argparse.Namespace) -> dict[str, Callable[[], Outcome]]:
     return {
         "descriptors": lacks.no_descriptors,
         "threads": lacks.no_threads,
+        "memory": lacks.no_memory,
         "disk": lacks.disk_full,
         "clock": lacks.clock_jumps,
         "kill": ends.killed_and_started_again,

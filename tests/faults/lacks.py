@@ -3,11 +3,13 @@
 import os
 import resource
 import signal
+import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import psutil
 
@@ -19,6 +21,20 @@ from tests.support import PATIENCE, Command, next_text, wait_until
 FAKETIME = "*/faketime/libfaketime.so.1"
 QUICK = ("--time-scale", "0.1")
 DAY = 86_400
+
+
+class Limit(NamedTuple):
+    """Its number (getrlimit) and its option (prlimit)."""
+
+    number: int
+    option: str
+
+
+LIMITS = {
+    "descriptors": Limit(resource.RLIMIT_NOFILE, "nofile"),
+    "threads": Limit(resource.RLIMIT_NPROC, "nproc"),  # `ulimit -u`
+    "memory": Limit(resource.RLIMIT_AS, "as"),
+}
 
 
 @contextmanager
@@ -40,12 +56,12 @@ def _refused(url: str) -> str:
         return str(error)
 
 
-def _lacking(name: str, limit: int, few: Callable[[psutil.Process], int], clients: int) -> Outcome:
+def _lacking(name: str, few: Callable[[psutil.Process], int], clients: int, **how: object) -> Outcome:
     """Lowers a limit of the running server, fills it with clients, and lifts it again."""
-    with served("--log-level", "warning") as server, ExitStack() as stack:
+    with served("--log-level", "warning", **how) as server, ExitStack() as stack:
         process = psutil.Process(server.process.pid)
-        before, (_, hard) = process.num_threads(), process.rlimit(limit)
-        process.rlimit(limit, (few(process), hard))
+        before, hard = process.num_threads(), _limit(name)
+        _set_limit(process, name, str(few(process)))
         answer, inside = "", 0
         while not answer and inside < clients:
             try:
@@ -54,7 +70,7 @@ def _lacking(name: str, limit: int, few: Callable[[psutil.Process], int], client
                 inside += 1
             except (WireError, AssertionError) as error:
                 answer = str(error)
-        process.rlimit(limit, (hard, hard))
+        _set_limit(process, name, hard)
         wait_until(lambda: _refused(server.url) == "")
         stack.pop_all().close()
         wait_until(lambda: process.num_threads() <= before)
@@ -67,15 +83,40 @@ def _lacking(name: str, limit: int, few: Callable[[psutil.Process], int], client
         clear and code == 0 and "Traceback" not in err)
 
 
+def _limit(name: str) -> str:
+    """The hard limit, which the server has from us."""
+    hard = resource.getrlimit(LIMITS[name].number)[1]
+    return "unlimited" if hard == resource.RLIM_INFINITY else str(hard)
+
+
+def _set_limit(process: psutil.Process, name: str, soft: str) -> None:
+    """As the server's own user: not every root may do so to others."""
+    option = f"--{LIMITS[name].option}={soft}:{_limit(name)}"
+    who = {} if os.getuid() else {"user": process.uids().real, "group": process.gids().real}
+    subprocess.run(["prlimit", "--pid", str(process.pid), option], check=True, **who)
+
+
 def no_descriptors() -> Outcome:
-    """Descriptors used up (RLIMIT_NOFILE)."""
-    return _lacking("descriptors", resource.RLIMIT_NOFILE, lambda process: process.num_fds() + 20, 100)
+    """Descriptors used up."""
+    return _lacking("descriptors", lambda process: process.num_fds() + 20, 100)
 
 
 def no_threads() -> Outcome:
-    """Threads refused, for want of memory for their stacks (RLIMIT_AS); root knows no `ulimit -u`."""
+    """Threads refused."""
+    return _lacking(
+        "threads", lambda process: _threads_of_user(process) + 100, 1_000, module="tests.faults.as_somebody")
+
+
+def _threads_of_user(process: psutil.Process) -> int:
+    users = [other for other in psutil.process_iter(["uids", "num_threads"])
+             if other.info["uids"] is not None and other.info["uids"].real == process.uids().real]
+    return sum(other.info["num_threads"] or 0 for other in users)
+
+
+def no_memory() -> Outcome:
+    """No memory for the stacks of threads."""
     room = 400 * 2**20
-    return _lacking("threads", resource.RLIMIT_AS, lambda process: process.memory_info().vms + room, 1_000)
+    return _lacking("memory", lambda process: process.memory_info().vms + room, 1_000)
 
 
 def disk_full() -> Outcome:

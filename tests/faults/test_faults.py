@@ -25,6 +25,10 @@ def test_threads_refused():
     assert well(lacks.no_threads()).lost == "whoever came beyond got 503"
 
 
+def test_memory_used_up():
+    assert well(lacks.no_memory()).lost == "whoever came beyond got 503"
+
+
 def test_a_full_disk_for_the_log():
     assert well(lacks.disk_full()).lost == "0 clients; the log"
 

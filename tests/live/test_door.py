@@ -13,7 +13,8 @@ from websockets.sync.client import connect
 from livestream import StreamClient, contract
 from livestream.client import ClientSettings
 from livestream.contract import (
-    BLOCKCHAIN_STATS_PATH, LAB_PATH, LAB_THREADS_PATH, STREAM_PATH, VALIDATORS_PATH, WEBSOCKET_STATS_PATH,
+    BLOCKCHAIN_STATS_PATH, LAB_PATH, LAB_PROFILES_PATH, LAB_THREADS_PATH, STREAM_PATH, VALIDATORS_PATH,
+    WEBSOCKET_STATS_PATH,
 )
 from livestream.stream.profiles import CORRECTED, SHIPPED
 from livestream.transport.lifecycle import run_endpoint
@@ -219,15 +220,17 @@ def test_a_stranger_cannot_forge_a_line_of_the_log(serve, token_file, caplog):
     assert line == r"'/x\nforged\r\x1b': refused: no token"
 
 
-def test_rest_needs_a_token_too_but_for_health(serve, token_file):
+def test_rest_needs_a_token_too_but_for_health_and_the_files_of_the_page(serve, token_file):
     served = serve(auth_token_file=token_file, allow_origin=(GOOD,))
-    paths = (BLOCKCHAIN_STATS_PATH, VALIDATORS_PATH, WEBSOCKET_STATS_PATH, LAB_PATH, LAB_THREADS_PATH,
-             STREAM_PATH, "/no/such/path", "/healthy", "/health")
+    paths = (BLOCKCHAIN_STATS_PATH, VALIDATORS_PATH, WEBSOCKET_STATS_PATH, LAB_THREADS_PATH,
+             LAB_PROFILES_PATH, STREAM_PATH, f"{LAB_PATH}none.js", "/no/such/path", "/healthy", "/health")
     assert {path: get(served.url, path).status for path in paths} == dict.fromkeys(paths, 401)
     assert get(served.url, method="OPTIONS").status == 401
     header = {"Authorization": f"Bearer {TOKEN}"}
-    assert [get(served.url, path, **header).status for path in paths] == [200] * 5 + [404] * 4
+    assert [get(served.url, path, **header).status for path in paths] == [200] * 5 + [404] * 5
     assert get(served.url, "/health/none").status == 404
+    assert [get(served.url, path).status for path in (LAB_PATH, f"{LAB_PATH}main.js")] == [200, 200]
+    assert get(served.url, LAB_PATH.rstrip("/")).status == 308
     # A subprotocol is no part of plain HTTP.
     assert get(served.url, Sec_WebSocket_Protocol=f"bearer, {TOKEN}").status == 401
     # A browser can read why it was refused, and may ask first.

@@ -113,3 +113,16 @@ def test_when_it_stops_its_clients_are_told_and_no_thread_holds_it_up(gunicorn):
     code, err = server.stop()
     assert (code, "was sent SIG" in err) == (0, False), err
     wait_until(lambda: not worker.is_running())
+
+
+def test_without_the_configuration_its_connections_are_cut_after_the_graceful_time(gunicorn):
+    server = gunicorn("--worker-class", "gthread", "--graceful-timeout", "1")
+    with WireClient.connect(server.url, timeout=PATIENCE) as client:
+        next_text(client)
+        worker = psutil.Process(server.worker)
+        server.process.send_signal(signal.SIGTERM)
+        events = client.receive_until(lambda event: event.kind is not Kind.TEXT, PATIENCE)
+        # No Close frame.
+        assert events[-1].kind in (Kind.EOF, Kind.RESET)
+    server.stop()
+    wait_until(lambda: not worker.is_running())

@@ -154,6 +154,7 @@ def test_a_client_that_stops_reading_is_closed_and_disturbs_no_other(serve, cert
     reading = served.connect(ssl_context=certificate.client)
     next_text(reading, "tps_update")
     stuck = served.connect(ssl_context=certificate.client)
+    next_text(stuck, "tps_update")
     stuck.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
     subscribe_to_all(stuck)
 

@@ -172,6 +172,7 @@ def test_the_script_agrees_with_the_contract():
         "THREADS_PATH": contract.LAB_THREADS_PATH,
         "PROFILES_PATH": contract.LAB_PROFILES_PATH,
         "INITIAL_CHANNEL": contract.INITIAL_CHANNEL.name,
+        "BEARER": contract.BEARER_SUBPROTOCOL,
     }
     rows = re.findall(r'\{ name: "(\w+)", type: "(\w+)", seconds: (\d+) \}', text)
     channels = [(name, kind, int(seconds) * 1000) for name, kind, seconds in rows]

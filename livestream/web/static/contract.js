@@ -5,6 +5,8 @@ export const STATS_PATH = "/api/v11/blockchain/stats";
 export const THREADS_PATH = "/lab/threads";
 export const PROFILES_PATH = "/lab/profiles";
 export const INITIAL_CHANNEL = "tps_updates";
+/** The subprotocol that comes before a token. */
+export const BEARER = "bearer";
 
 /** Channels with the type of their updates and how often they come, in seconds. */
 export const CHANNELS = [

@@ -3,8 +3,9 @@
 const MAX_EXTRAS = 40;
 
 export class Extras {
-  constructor(url) {
+  constructor(url, token) {
     this.url = url;
+    this.token = token;
     /** Sockets by the short id that the server's threads bear; those without a welcome yet have none. */
     this.byId = new Map();
     this.sockets = new Set();
@@ -22,7 +23,7 @@ export class Extras {
   }
 
   #openOne() {
-    const socket = new WebSocket(this.url);
+    const socket = new WebSocket(this.url, this.token.subprotocols);
     this.sockets.add(socket);
     let id = null;
     socket.addEventListener("message", ({ data }) => {

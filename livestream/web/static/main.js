@@ -1,4 +1,5 @@
 // Wires the page together. Query: `url` (another server's stream), `scale` (multiplies every time of the page).
+// Fragment: `token`, for a server that wants one.
 
 import { Channels } from "./channels.js";
 import { Chart } from "./chart.js";
@@ -9,6 +10,7 @@ import { Log } from "./log.js";
 import { Profiles } from "./profiles.js";
 import { RETRY_SECONDS, Stream } from "./stream.js";
 import { Theatre } from "./theatre.js";
+import { Token } from "./token.js";
 
 const SPAN = 60_000;
 const TICK = 250;
@@ -31,18 +33,20 @@ const url = streamUrl(query.get("url"));
 const ours = new URL(url).host === location.host;
 const pollUrl = new URL(STATS_PATH, url.replace(/^ws/, "http")).href;
 
-const stream = new Stream(url, pollUrl, scale);
-const extras = new Extras(url);
+const token = new Token(() => retry());
+const stream = new Stream(url, pollUrl, token, scale);
+const extras = new Extras(url, token);
 const chart = new Chart(byId("chart"), SPAN * scale);
 const channels = new Channels(stream);
 const log = new Log(SPAN * scale);
-const profiles = new Profiles(ours);
+const profiles = new Profiles(ours, token);
 const theatre = new Theatre(stream, extras, ours);
 
 let since = performance.now();
 let lastMessage = since;
 let polledAt = -Infinity;
 let heard = false;
+let stranger = false;
 
 /** What `?url=` names, with the stream's path where it gives none; this page's server without it. */
 function streamUrl(given) {
@@ -65,9 +69,12 @@ stream.addEventListener("state", ({ detail: { state } }) => {
   if (state === "open") {
     lastMessage = performance.now();
     heard = false;
+    stranger = false;
     channels.reset();
     profiles.load();
   }
+  // Only of this page's own server: what another one asks for, nobody should type in here.
+  if (ours && state === "reconnecting") token.isWanted(pollUrl).then((wanted) => { stranger = wanted; });
   byId("state").dataset.state = state;
   channels.enable(state === "open");
   for (const id of ["ping", "open-one", "open-five", "close-all"]) byId(id).disabled = state !== "open";
@@ -104,10 +111,12 @@ byId("ping").addEventListener("click", async () => {
   }
 });
 
-byId("retry").addEventListener("click", () => {
+byId("retry").addEventListener("click", retry);
+
+function retry() {
   announce("Trying to connect");
   stream.hurry();
-});
+}
 
 /** Everything that changes with time alone. */
 function show() {
@@ -126,7 +135,7 @@ function show() {
 function outage(state, now) {
   const wait = Math.max(0, Math.ceil((stream.retryAt - now) / 1000 / scale));
   const next = stream.socket ? "Trying now." : `Next attempt in ${wait} s.`;
-  setText(byId("outage-title"), "The server is gone.");
+  setText(byId("outage-title"), stranger ? "The server wants a token." : "The server is gone.");
   setText(byId("countdown"), next);
   if (state === "reconnecting") {
     setText(byId("outage-text"), `Attempt ${stream.attempt} of ${RETRY_SECONDS.length} is due.`);

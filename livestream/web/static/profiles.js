@@ -5,8 +5,9 @@ import { byId, make, setText } from "./dom.js";
 
 export class Profiles {
   /** `ours` is false when the stream comes from another server, whose profile nobody knows here. */
-  constructor(ours) {
+  constructor(ours, token) {
     this.ours = ours;
+    this.token = token;
     this.shown = null;
   }
 
@@ -14,7 +15,9 @@ export class Profiles {
   async load() {
     let data;
     try {
-      data = await (await fetch(PROFILES_PATH, { cache: "no-store" })).json();
+      const answer = await fetch(PROFILES_PATH, { cache: "no-store", headers: this.ours ? this.token.headers : {} });
+      if (!answer.ok) return;
+      data = await answer.json();
     } catch {
       return;
     }

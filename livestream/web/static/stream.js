@@ -19,13 +19,14 @@ const MAX_PINGS = 100;
 /**
  * Events: "state" (detail: {state, attempt, at}), "message" (detail: {message, text, polled}), "sent" (detail: text).
  * States: connecting, open, reconnecting (until `at`), polling (the WebSocket is still retried, at `at`), closed.
- * `scale` multiplies every delay. Times are those of `performance.now()`.
+ * `scale` multiplies every delay; `token` (`Token`) says who we are. Times are those of `performance.now()`.
  */
 export class Stream extends EventTarget {
-  constructor(url, pollUrl, scale = 1) {
+  constructor(url, pollUrl, token, scale = 1) {
     super();
     this.url = url;
     this.pollUrl = pollUrl;
+    this.token = token;
     this.scale = scale;
     this.state = "closed";
     this.connectionId = null;
@@ -43,7 +44,7 @@ export class Stream extends EventTarget {
     clearTimeout(this.retryTimer);
     if (this.socket) return;
     if (this.state !== "polling" && this.attempt === 0) this.#become("connecting");
-    const socket = new WebSocket(this.url);
+    const socket = new WebSocket(this.url, this.token.subprotocols);
     this.socket = socket;
     socket.addEventListener("open", () => this.#onOpen());
     socket.addEventListener("message", (event) => this.#onText(event.data));
@@ -172,7 +173,9 @@ export class Stream extends EventTarget {
       if (underWay) return;
       underWay = true;
       try {
-        const answer = await fetch(this.pollUrl, { cache: "no-store", signal: AbortSignal.timeout(POLL_TIMEOUT) });
+        const { headers } = this.token;
+        const signal = AbortSignal.timeout(POLL_TIMEOUT);
+        const answer = await fetch(this.pollUrl, { cache: "no-store", headers, signal });
         this.#onStatistics(await answer.json());
       } catch {
         // The state says already that the server is gone.

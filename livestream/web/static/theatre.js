@@ -61,7 +61,8 @@ export class Theatre {
   /** The server's list; null when it has none, or gives none now. */
   async #fetch(own) {
     const first = [own, ...this.extras.ids].filter(Boolean).join(",");
-    const options = { cache: "no-store", signal: AbortSignal.timeout(TIMEOUT) };
+    const { headers } = this.stream.token;
+    const options = { cache: "no-store", headers, signal: AbortSignal.timeout(TIMEOUT) };
     try {
       const answer = await fetch(`${THREADS_PATH}?first=${first}`, options);
       if (answer.ok) return await answer.json();
