@@ -25,7 +25,7 @@ help:
 	@echo "make java-twin-run   start it (PROFILE=$(PROFILE), PORT=$(PORT))"
 	@echo "make java-twin-page  write the page that shows its source beside the port's"
 	@echo "make compare         the port and the twin: parity, then the same load on each, one report"
-	@echo "make faults do the worst to it: what was lost, what was left behind (five minutes)"
+	@echo "make faults do the worst to it: what was lost, what was left behind (seven minutes)"
 	@echo "make soak   what needs many minutes"
 	@echo "make pictures  photograph the live page in every state, into examples/pictures"
 	@echo "make wheel  build the package into dist/"

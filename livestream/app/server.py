@@ -2,6 +2,8 @@
 
 import threading
 import time
+from types import TracebackType
+from typing import Final
 
 from flask import Flask
 
@@ -15,6 +17,8 @@ from livestream.stream.shared import BROADCASTERS
 from livestream.transport.http import HttpServer
 from livestream.transport.machine import Ceiling, client_ceiling
 
+#: Hosts that mean all of them: none of them is an address to connect to.
+EVERY_INTERFACE: Final = ("0.0.0.0", "::", "")
 #: TCP connections beyond the WebSockets, for REST clients.
 SPARE_CONNECTIONS = 256
 #: How long a stopping server waits for the clients' Close frames, in seconds.
@@ -58,6 +62,13 @@ class LiveServer:
         """Host and port as bound."""
         return self._http.address
 
+    def url(self, scheme: str = "ws", path: str = contract.STREAM_PATH) -> str:
+        """A path's address for whoever is on this machine; `scheme` is ws or http, by TLS wss or https."""
+        host, port = self.address
+        name = "localhost" if host in EVERY_INTERFACE else host
+        secure = "s" if self.settings.tls_cert else ""
+        return f"{scheme}{secure}://{f'[{name}]' if ':' in name else name}:{port}{path}"
+
     @property
     def ceiling(self) -> Ceiling:
         """How many clients with all channels this machine has room for."""
@@ -67,6 +78,16 @@ class LiveServer:
     def start(self) -> None:
         """Starts answering; returns at once."""
         self._http.start()
+
+    def __enter__(self) -> "LiveServer":
+        """Started."""
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None,
+    ) -> None:
+        self.stop()
 
     @property
     def reloads(self) -> bool:

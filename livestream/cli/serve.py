@@ -17,7 +17,6 @@ from livestream.settings import DEFAULTS, OPTIONS, Option, Settings, SettingsErr
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 RELOAD_SIGNAL = signal.SIGHUP
-EVERY_INTERFACE = ("0.0.0.0", "::", "")
 
 
 def _click_type(option: Option, default: Any) -> click.ParamType[Any]:
@@ -100,13 +99,9 @@ def _reason(error: OSError) -> str:
 
 def _greet(console: Console, server: LiveServer) -> None:
     settings = server.settings
-    host, port = server.address
-    shown = "localhost" if host in EVERY_INTERFACE else host
-    address = f"[{shown}]:{port}" if ":" in shown else f"{shown}:{port}"
-    secure = "s" if settings.tls_cert else ""
-    console.print(f"stream   ws{secure}://{address}{contract.STREAM_PATH}", markup=False)
-    console.print(f"page     http{secure}://{address}{contract.LAB_PATH}", markup=False)
-    console.print(f"REST     http{secure}://{address}{contract.BLOCKCHAIN_STATS_PATH}", markup=False)
+    console.print(f"stream   {server.url('ws', contract.STREAM_PATH)}", markup=False)
+    console.print(f"page     {server.url('http', contract.LAB_PATH)}", markup=False)
+    console.print(f"REST     {server.url('http', contract.BLOCKCHAIN_STATS_PATH)}", markup=False)
     console.print(f"profile  {settings.profile.name}", markup=False)
     ceiling = server.ceiling
     if ceiling.clients < settings.max_connections:
