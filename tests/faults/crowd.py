@@ -38,8 +38,9 @@ def look(pid: int) -> Look:
 class Rude:
     """Clients that come and end rudely while a load's window is open, and what the server has around it."""
 
-    def __init__(self, seconds: float, rate: float) -> None:
+    def __init__(self, seconds: float, rate: float, profile: str) -> None:
         self._words = [str(seconds), str(rate)]
+        self._profile = profile
         self._server = Server("", None)
         self._process: "subprocess.Popen[str] | None" = None
         self.before = self.after = Look(0, 0, 0)
@@ -47,7 +48,7 @@ class Rude:
     @contextmanager
     def open_server(self, options: Sequence[str] = ()) -> Iterator[Server]:
         """The port, whose process is looked at."""
-        with own_server(options) as self._server:
+        with own_server((*options, "--profile", self._profile)) as self._server:
             yield self._server
 
     def on_event(self, event: str, record: dict[str, Any]) -> None:
@@ -67,9 +68,11 @@ class Rude:
         return sum(record["played"].values()), sum(record["failed"].values())
 
 
-def rude_clients(clients: int = 1_000, seconds: float = 60.0, rate: float = 20.0) -> Outcome:
+def rude_clients(
+    clients: int = 1_000, seconds: float = 60.0, rate: float = 20.0, profile: str = "original",
+) -> Outcome:
     """So many clients stay for so long, while others come and end in every rude way."""
-    rude = Rude(seconds - QUIET, rate)
+    rude = Rude(seconds - QUIET, rate, profile)
     step = Setup(rude.open_server, True, Load("", 0, seconds), (clients,)).step(clients, rude.on_event)
     came, failed = rude.ended()
     lost = max(0.0, 100 - step.figures["delivered"])
