@@ -10,10 +10,10 @@ from flask import Flask
 from livestream.app.parts import Parts
 from livestream.services.validators import LiveValidatorsService
 from livestream.settings import Settings, SettingsError
-from livestream.stream.broadcast import Broadcaster
+from livestream.stream.broadcast import Broadcaster, Subscription
 from livestream.stream.channels import Channel, SimulatedSource, live_channels
 from livestream.stream.extensions import Extensions, NoExtensions, OfferedExtensions
-from livestream.stream.history import History
+from livestream.stream.history import RECORDER, History
 from livestream.stream.messages import Clock, type_of
 from livestream.stream.sources import GuardedChannels, SourceError, load_source
 from livestream.transport.tls import TlsError, server_context
@@ -98,6 +98,11 @@ def add_metrics(
 ) -> None:
     """Serves what is counted, and what is looked up beside it."""
     from livestream.web.metrics import Figures, metrics_page
-    metrics.watch(
-        Figures(parts.endpoint.get_connection_stats, open_connections, parts.broadcaster.subscriptions))
+
+    def of_clients() -> list[Subscription]:
+        """The history's are nobody's."""
+        running = parts.broadcaster.subscriptions()
+        return [one for one in running if one.connection.connection_id != RECORDER]
+
+    metrics.watch(Figures(parts.endpoint.get_connection_stats, open_connections, of_clients))
     app.register_blueprint(metrics_page(metrics.registry))

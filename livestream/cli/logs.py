@@ -76,6 +76,8 @@ class Lines(logging.Handler):
     def __init__(self, descriptor: int) -> None:
         super().__init__()
         self._descriptor = descriptor
+        #: Whether the last line is there in part: the disk was full in the middle of it.
+        self._is_cut = False
 
     def emit(self, record: logging.LogRecord) -> None:
         """Never raises: the service goes on without its log."""
@@ -84,8 +86,11 @@ class Lines(logging.Handler):
         except Exception:
             self.handleError(record)
             return
+        data = line.encode("utf-8", "backslashreplace")
+        if self._is_cut:
+            data = b"\n" + data
         with suppress(OSError):
-            os.write(self._descriptor, line.encode("utf-8", "backslashreplace"))
+            self._is_cut = os.write(self._descriptor, data) < len(data)
 
 
 FORMATTERS: Final[Mapping[str, type[logging.Formatter]]] = {"text": TextFormatter, "json": JsonFormatter}

@@ -49,7 +49,7 @@ class Resuming:
     def __init__(self) -> None:
         #: What the last welcome announced.
         self.extensions: tuple[str, ...] = ()
-        #: The latest timestamp of each channel's updates, in the server's milliseconds since 1970.
+        #: The last timestamp of each channel's updates, in the server's milliseconds since 1970.
         self._heard: dict[str, int] = {}
 
     def on_message(self, message: Message) -> None:
@@ -58,8 +58,8 @@ class Resuming:
             self.extensions = _announced(message.payload.get(contract.EXTENSIONS))
         channel = _CHANNELS.get(message.type)
         if channel is not None:
-            latest = max(message.timestamp, self._heard.get(channel, 0))
-            self._heard[channel] = min(latest, contract.MAX_SINCE)
+            # Not the highest one: the server's clock may have been put back.
+            self._heard[channel] = min(max(0, message.timestamp), contract.MAX_SINCE)
 
     def since(self, channel: str) -> Options:
         """What asks for the updates that were missed; nothing when none came, or none can be had."""

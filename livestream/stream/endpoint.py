@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 Message = Mapping[str, object]
 
-#: How long an unsubscribe waits for an update that is just being sent, in seconds.
+#: How long an unsubscribe waits for updates that are just being sent, in seconds.
 UNSUBSCRIBE_JOIN = 1.0
 
 
@@ -182,8 +182,9 @@ class LiveStreamWebSocket:
             self.start_broadcasting(connection, contract.INITIAL_CHANNEL.name)
 
     def _stop_broadcasting(self, connection: Connection, channel_name: str) -> None:
+        deadline = self._clock.monotonic() + UNSUBSCRIBE_JOIN
         for stopped in self._broadcaster.stop(connection, channel_name):
-            stopped.join(UNSUBSCRIBE_JOIN)
+            stopped.join(max(0.0, deadline - self._clock.monotonic()))
 
     def _dispatch(self, connection: Connection, text: str) -> None:
         try:

@@ -11,7 +11,7 @@ Source: SPEC, "What the report claims", left to do. With `--extensions` the welc
   subscribe comes, follow the confirmation, the oldest first and before the subscription's own. Each envelope
   ends with `"replayed":true`. They are the channel's, at its own interval, without filters. The
   confirmation's payload ends with `"replayed":n` and `"complete":b`: false when there was more than is kept.
-  A moment to come has nothing after it. The channel that runs from the start has begun before.
+  Of a moment to come nothing is known. The channel that runs from the start has begun before.
 
 A value that can't be is answered by an `error`, and nothing is subscribed. Where a channel has one thread
 for a client (profile `corrected`), new filters or another interval take the place of the old ones.

@@ -45,9 +45,12 @@ class Ring:
         self._reaches_back_to = began_ms
 
     def send_text(self, text: str) -> None:
-        """Keeps one update, an envelope of `messages`."""
+        """Keeps one update, an envelope of `messages`; none from before a clock that was put back."""
         timestamp = int(text[text.rindex(":") + 1:-1])
         with self._lock:
+            if self._kept and timestamp < self._kept[-1][0]:
+                self._kept.clear()
+                self._reaches_back_to = timestamp
             if len(self._kept) == self._kept.maxlen:
                 self._reaches_back_to = self._kept[0][0]
             self._kept.append((timestamp, text[:-1] + _MARK))
@@ -56,11 +59,14 @@ class Ring:
         """There is nothing to close."""
         return True
 
-    def after(self, since: int) -> Missed:
-        """The updates whose timestamp is later than `since`, in milliseconds since 1970."""
+    def after(self, since: int, now: int) -> Missed:
+        """The updates whose timestamp is later than `since`, in milliseconds since 1970, as `now` is.
+
+        Nobody knows what came after a moment to come: it is from before the clock was put back.
+        """
         with self._lock:
             texts = [text for timestamp, text in self._kept if timestamp > since]
-            return Missed(texts, since >= self._reaches_back_to)
+            return Missed(texts, self._reaches_back_to <= since <= now)
 
 
 class History:
@@ -70,29 +76,35 @@ class History:
         self._broadcaster = broadcaster
         self._channels = channels
         self._clock = clock
-        # Guards the dict; a ring is there when its recorder runs.
+        # Guards both dicts.
         self._lock = threading.Lock()
         self._rings: dict[str, Ring] = {}
+        self._recorders: dict[str, Connection] = {}
 
     def record(self) -> None:
-        """Sees to it that every channel is recorded; one that gets no thread is tried again the next time."""
-        if len(self._rings) == len(self._channels):
-            return
+        """Sees to it that every channel is recorded; one that gets no thread is tried again the next time.
+
+        One that has ended begins anew, and with it the history.
+        """
         with self._lock:
-            for name in self._channels.keys() - self._rings.keys():
-                self._record(name)
+            for name in self._channels:
+                recorder = self._recorders.get(name)
+                if recorder is None or not self._broadcaster.count(recorder, name):
+                    self._record(name)
 
     def after(self, channel_name: str, since: int) -> Missed:
         """What the channel said after `since`; nothing, and not complete, where none is recorded."""
         ring = self._rings.get(channel_name)
-        return ring.after(since) if ring is not None else Missed([], False)
+        return ring.after(since, self._clock.now_ms()) if ring is not None else Missed([], False)
 
     def _record(self, name: str) -> None:
         now = self._clock.now_ms()
         ring = Ring(now)
+        recorder = Connection(RECORDER, now, ring)
         try:
-            self._broadcaster.start(Connection(RECORDER, now, ring), self._channels[name])
+            self._broadcaster.start(recorder, self._channels[name])
         except RuntimeError as error:
             log.warning("no history of %s: %s", name, error)
             return
         self._rings[name] = ring
+        self._recorders[name] = recorder

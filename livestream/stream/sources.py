@@ -16,18 +16,28 @@ from typing import Any, Final
 from livestream import contract
 from livestream.services.interfaces import Payload
 from livestream.stream.channels import Channel, Source, Unavailable
+from livestream.stream.jackson import to_json
 from livestream.stream.messages import Clock
 
 log = logging.getLogger(__name__)
 
 #: An error of a kind that is known is logged again after so long, in seconds.
 LOG_PERIOD: Final = 60.0
+#: A payload as it is written has so many characters at most; the simulated ones have about 100.
+MAX_PAYLOAD: Final = 65_536
+#: A call that has not answered for so long, in seconds, stalls; with so many of them nobody else is sent in.
+STALLED: Final = 5.0
+MOST_STALLED: Final = 8
 #: How much of an error's own words one line holds.
 MAX_WORDS: Final = 200
 
 
 class SourceError(ValueError):
     """There is no such source; the message is one line that says why."""
+
+
+class SourceStalls(Exception):
+    """So many calls wait for the source that one more would only wait, too."""
 
 
 def load_source(place: str) -> Source:
@@ -43,10 +53,17 @@ def load_source(place: str) -> Source:
     except (Exception, SystemExit) as error:
         raise SourceError(f"{factory_name}() raised {_words(error)}") from error
     for channel in contract.CHANNELS:
-        if not callable(getattr(source, channel.message_type, None)):
+        if not _has_method(source, channel.message_type):
             found = f"what {factory_name}() returned, a {type(source).__name__},"
             raise SourceError(f"{found} has no method {channel.message_type}")
     return source  # type: ignore[no-any-return]
+
+
+def _has_method(source: object, name: str) -> bool:
+    try:
+        return callable(getattr(source, name, None))
+    except (Exception, SystemExit) as error:
+        raise SourceError(f"the source's {name} raised {_words(error)}") from error
 
 
 def _module(name: str) -> Any:
@@ -93,16 +110,15 @@ class Guard:
     def payload(self) -> Payload:
         """A payload of our own, so that the source may change its later. Raises Unavailable."""
         caller = threading.get_ident()
-        with self._lock:
-            self._under_way[caller] = self._clock.monotonic()
         try:
+            self._enter(caller)
             return _json_object(self._channel.payload())
         except BaseException as error:  # sys.exit() too: it would end the thread, and nobody would hear of it
             self._count(error)
             raise Unavailable(self._channel.name) from error
         finally:
             with self._lock:
-                del self._under_way[caller]
+                self._under_way.pop(caller, None)
 
     def report(self) -> dict[str, object]:
         """`errors` so far, the `last_error`'s kind and not its text, calls `under_way`, the oldest's age."""
@@ -115,6 +131,14 @@ class Guard:
                 "under_way": len(self._under_way),
                 "longest_ms": round((now - oldest) * 1_000),
             }
+
+    def _enter(self, caller: int) -> None:
+        """Lets a call in. Raises SourceStalls: clients that come and go would leave a thread each."""
+        with self._lock:
+            now = self._clock.monotonic()
+            if sum(now - began > STALLED for began in self._under_way.values()) >= MOST_STALLED:
+                raise SourceStalls(f"{MOST_STALLED} calls have not answered for {STALLED:.0f} s")
+            self._under_way[caller] = now
 
     def _count(self, error: BaseException) -> None:
         kind = type(error).__name__
@@ -130,10 +154,14 @@ class Guard:
 
 
 def _json_object(payload: object) -> Payload:
-    """A copy in plain Python types. Raises TypeError, ValueError or RecursionError: it is no JSON object."""
+    """A copy in plain Python types, which can be sent. Raises TypeError, ValueError or RecursionError."""
     if not isinstance(payload, dict):
         raise TypeError(f"a payload is a dict, not a {type(payload).__name__}")
     copy: Payload = json.loads(json.dumps(payload, allow_nan=False))
+    # Written as the envelope will write it: whatever is nested too deep fails here.
+    size = len(to_json(copy))
+    if size > MAX_PAYLOAD:
+        raise ValueError(f"a payload of {size} characters, more than {MAX_PAYLOAD}")
     return copy
 
 

@@ -101,7 +101,8 @@ class Metrics:
         for reason in contract.REFUSALS:
             self._refusals.labels(reason)
         self._lateness = Histogram(
-            "livestream_update_lateness_seconds", "How late an update begins, against when it was due.",
+            "livestream_update_lateness_seconds",
+            "How late an update begins, against when it was due; the history's too.",
             buckets=LATENESS_BUCKETS, registry=self.registry)
         # The library's own look-up by label takes a lock.
         self._by_type: dict[str, tuple[Counter, Counter]] = {}

@@ -79,7 +79,8 @@ def rude_clients(
     threads, descriptors = (rude.after[at] - rude.before[at] for at in range(2))
     grown = rude.after.rss / rude.before.rss - 1
     return Outcome(
-        f"{clients:,} clients for {seconds:.0f} s, and {came:,} beside them that end rudely",
+        f"{clients:,} clients for {seconds:.0f} s, and {came:,} beside them that end rudely; "
+        f"profile {profile}",
         f"{lost:.3f} % of the updates; {failed} of the rude not answered",
         f"{threads} threads, {descriptors} descriptors, {grown:+.1%} memory",
         lost <= LOST and failed == 0 and (threads, descriptors) == (0, 0) and abs(grown) <= MEMORY,

@@ -19,6 +19,8 @@ from tests.support import PATIENCE, Command, next_text, wait_until
 
 #: No input of a guided run may take longer, in seconds.
 LONGEST = 10
+#: Nor may its process need more memory, in megabytes.
+MOST_MEMORY = 300
 #: Bytes of an input.
 LARGEST = 4_096
 #: How many talk to the server at once.
@@ -52,17 +54,19 @@ def guided(target: str, what: str, count: int, seeds: Iterable[bytes]) -> Outcom
         done = subprocess.run(
             [sys.executable, "-m", "tests.faults.guided", target, str(begin), f"-runs={count}",
              f"-seed={SEED}", f"-timeout={LONGEST}", f"-max_len={LARGEST}", f"-artifact_prefix={folder}/",
-             "-print_final_stats=1"],
+             f"-rss_limit_mb={MOST_MEMORY}", "-print_final_stats=1"],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
             errors="replace")
         lasting = len(list(begin.iterdir()))
     ran = re.search(r"number_of_executed_units: +(\d+)", done.stdout)
     slowest = re.search(r"slowest_unit_time_sec: +(\d+)", done.stdout)
+    memory = re.search(r"peak_rss_mb: +(\d+)", done.stdout)
     played = int(ran[1]) if ran else 0
     return Outcome(
         f"{played:,} generated {what}, guided by coverage; {lasting:,} led further",
         "nothing raised" if done.returncode == 0 else _complaint(done.stdout),
-        f"the slowest took under {int(slowest[1]) + 1 if slowest else LONGEST} s",
+        f"the slowest took under {int(slowest[1]) + 1 if slowest else LONGEST} s, "
+        f"memory peaked at {memory[1] if memory else '?'} MB",
         done.returncode == 0 and played >= count)
 
 
@@ -118,11 +122,16 @@ class Talker(threading.Thread):
     def run(self) -> None:
         while self.sent < self._count:
             try:
-                with WireClient.connect(self._url, timeout=PATIENCE) as client:
-                    self.connections += 1
-                    self._talk(client)
+                client = WireClient.connect(self._url, timeout=PATIENCE)
             except WireError:
-                pass  # It closed while we were sending.
+                self.hung += 1  # Nobody is there, or nobody answers.
+                return
+            self.connections += 1
+            try:
+                with client:
+                    self._talk(client)
+            except WireError as error:  # It closed while we were sending, unless it took no more.
+                self.hung += isinstance(error.__cause__, TimeoutError)
 
     def _talk(self, client: WireClient) -> None:
         """One connection, until it is over."""

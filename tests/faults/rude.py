@@ -16,6 +16,7 @@ from contextlib import suppress
 
 from livestream.contract import CHANNELS
 from livestream.wire.client import WireClient, WireError, handshake_request, parse_url
+from livestream.wire.events import Kind
 from livestream.wire.frames import Opcode, encode_frame
 from tests.support import SUBSCRIBE
 
@@ -23,15 +24,23 @@ from tests.support import SUBSCRIBE
 LONG = 8.0
 #: Between the bytes of a handshake that takes for ever, in seconds.
 DRIP = 0.25
+#: A receive buffer, in bytes; what is asked about, in characters; and how often at most.
+LITTLE = 4_096
+LENGTHY = 30_000
+MOST_QUESTIONS = 1_000
 #: For anything that the server must do, in seconds.
 PATIENCE = 10.0
+
+ENDS = (Kind.CLOSE, Kind.EOF, Kind.RESET)
 
 Act = Callable[[str, threading.Event], None]
 
 
 def _greeted(url: str) -> WireClient:
     client = WireClient.connect(url, timeout=PATIENCE)
-    client.receive(PATIENCE)
+    if client.receive(PATIENCE) is None:
+        client.abort()
+        raise WireError("no welcome came")
     return client
 
 
@@ -45,7 +54,9 @@ def half_close(url: str, ended: threading.Event) -> None:
     """Says that it will send no more, and reads on."""
     with _greeted(url) as client:
         client.half_close()
-        client.receive_until(lambda event: not event.text, PATIENCE)
+        events = client.receive_until(lambda event: event.kind in ENDS, PATIENCE)
+        if not events or events[-1].kind not in ENDS:
+            raise WireError("it did not end")
 
 
 def mid_frame(url: str, ended: threading.Event) -> None:
@@ -63,12 +74,27 @@ def mid_handshake(url: str, ended: threading.Event) -> None:
 
 
 def never_reading(url: str, ended: threading.Event) -> None:
-    """Subscribes to everything, reads nothing of it, and resets in the end."""
+    """Subscribes to everything, asks until the server is stuck in its answers, and resets in the end."""
     with _greeted(url) as client:
+        client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, LITTLE)
         for channel in CHANNELS:
             client.send_text(SUBSCRIBE % channel.name)
+        if not _is_stuck(client):
+            raise WireError("it went on answering")
         ended.wait(LONG)
         client.abort()
+
+
+def _is_stuck(client: WireClient) -> bool:
+    """Whether the server takes no more questions, each of which has a long answer."""
+    question = encode_frame(Opcode.TEXT, (SUBSCRIBE % ("x" * LENGTHY)).encode(), mask=bytes(4))
+    client.socket.settimeout(1.0)
+    try:
+        for _ in range(MOST_QUESTIONS):
+            client.socket.sendall(question)
+    except TimeoutError:
+        return True
+    return False
 
 
 def slow_loris(url: str, ended: threading.Event) -> None:

@@ -1,5 +1,6 @@
 """The log as a machine or a person reads it: one line for each record, whatever a client sent."""
 
+import errno
 import json
 import logging
 import os
@@ -51,6 +52,25 @@ def test_no_text_of_a_client_breaks_a_line(written, form, place):
     assert text.endswith("\n")
     assert [character for character in BREAKS if character in text[:-1] and character != "\x7f"] == []
     assert len(text.splitlines()) == 1
+
+
+def test_a_line_that_a_full_disk_cuts_does_not_spoil_the_next(monkeypatch):
+    reading, writing = os.pipe()
+    rooms, write = iter([5, 0, 1_000, 1_000]), os.write
+
+    def little(descriptor, data):
+        if not (room := next(rooms)):
+            raise OSError(errno.ENOSPC, "no space left")
+        return write(descriptor, data[:room])
+
+    monkeypatch.setattr(os, "write", little)
+    handler = Lines(writing)
+    handler.setFormatter(logging.Formatter())
+    for words in ("cut in two", "gone", "whole", "whole again"):
+        handler.emit(logging.makeLogRecord({"msg": words}))
+    os.close(writing)
+    with open(reading) as lines:
+        assert lines.read() == "cut i\nwhole\nwhole again\n"
 
 
 def test_del_is_escaped_in_text(written):

@@ -80,6 +80,17 @@ def test_threads_and_subscriptions_are_counted_by_channel(metered):
         assert {channel.name: found[(gauge, channel.name)] for channel in CHANNELS} == expected
 
 
+def test_the_history_of_extensions_is_nobodys_subscription(metered):
+    served = metered(extensions=True)
+    with served.connect() as client:
+        next_text(client, "tps_update")
+        found = scrape(served)
+    expected = {channel.name: channel.name == "tps_updates" for channel in CHANNELS}
+    assert len(served.threads()) > sum(expected.values())
+    for gauge in ("livestream_channel_threads", "livestream_subscriptions"):
+        assert {channel.name: found[(gauge, channel.name)] for channel in CHANNELS} == expected
+
+
 def test_a_pool_has_subscriptions_and_no_channel_threads(metered):
     served = metered(broadcaster="pool", time_scale=0.01)
     with served.connect() as client:

@@ -24,21 +24,29 @@ def numbers(missed):
 
 @pytest.mark.parametrize("since, expected, complete", [
     (999, [1_100, 1_200], False), (1_000, [1_100, 1_200], True), (1_100, [1_200], True),
-    (1_150, [1_200], True), (1_200, [], True), (10**18, [], True), (0, [1_100, 1_200], False),
+    (1_150, [1_200], True), (1_200, [], True), (5_000, [], True), (5_001, [], False),
+    (0, [1_100, 1_200], False),
 ])
 def test_what_is_later_than_a_moment_comes_oldest_first(since, expected, complete):
-    missed = filled([1_100, 1_200]).after(since)
+    missed = filled([1_100, 1_200]).after(since, now=5_000)
     assert (numbers(missed), missed.complete) == (expected, complete)
 
 
 @pytest.mark.parametrize("since, complete", [(1_199, False), (1_200, True)])
 def test_the_oldest_make_room_and_then_the_history_is_shorter(since, complete):
-    missed = filled(range(1_100, 1_700, 100)).after(since)
+    missed = filled(range(1_100, 1_700, 100)).after(since, now=5_000)
     assert (numbers(missed), missed.complete) == ([1_300, 1_400, 1_500, 1_600], complete)
 
 
+@pytest.mark.parametrize("since, expected, complete", [
+    (1_000, [1_050, 1_060], False), (1_050, [1_060], True), (1_060, [], True), (1_200, [], False)])
+def test_a_clock_that_is_put_back_begins_the_history_anew(since, expected, complete):
+    missed = filled([1_100, 1_200, 1_050, 1_060]).after(since, now=1_070)
+    assert (numbers(missed), missed.complete) == (expected, complete)
+
+
 def test_a_replayed_update_says_so_at_its_end():
-    (text,) = filled([1_100]).after(0).texts
+    (text,) = filled([1_100]).after(0, now=5_000).texts
     assert text == (
         '{"type":"tps_update","payload":{"number":1100,"text":"\\":1}"},"timestamp":1100,"replayed":true}')
 
@@ -75,6 +83,18 @@ def test_a_recorder_that_gets_no_thread_is_tried_again(caplog):
     stage.broadcaster.refuses = False
     stage.history.record()
     assert stage.recorded == sorted(stage.channels)
+
+
+def test_a_recorder_that_has_ended_begins_anew():
+    stage = Stage()
+    stage.history.record()
+    for connection in stage.broadcaster.running:
+        stage.broadcaster.stop(connection, "tps_updates")
+    stage.clock.advance(60)
+    stage.history.record()
+    assert sum(map(len, stage.broadcaster.running.values())) == len(stage.channels)
+    assert not stage.history.after("tps_updates", START_MS + 59_999).complete
+    assert stage.history.after("block_updates", START_MS + 59_999).complete
 
 
 def test_a_recorder_is_a_client_of_the_broadcaster():

@@ -12,7 +12,8 @@ from livestream.stream.broadcast import Broadcast
 from livestream.stream.channels import Unavailable, live_channels
 from livestream.stream.registry import Connection
 from livestream.stream.shared import SharedSubscription
-from livestream.stream.sources import LOG_PERIOD, MAX_WORDS, GuardedChannels, SourceError, load_source
+from livestream.stream.sources import (
+    LOG_PERIOD, MAX_PAYLOAD, MAX_WORDS, MOST_STALLED, STALLED, GuardedChannels, SourceError, load_source)
 from tests.stream.fakes import FakeClock, FakeSession, FakeSleeper, FakeSource
 from tests.support import PATIENCE
 
@@ -60,6 +61,8 @@ BROKEN = {
     "def create(): pass": "what create() returned, a NoneType, has no method tps_update",
     "class create: tps_update = block_update = len; network_update = 3":
         "what create() returned, a create, has no method network_update",
+    "class create:\n @property\n def tps_update(self): 1 / 0":
+        "the source's tps_update raised ZeroDivisionError: division by zero",
 }
 
 
@@ -117,13 +120,18 @@ def test_a_healthy_source_is_passed_on_and_nothing_is_counted():
 
 ENDLESS: dict = {}
 ENDLESS["again"] = ENDLESS
+#: What json.dumps still writes, and the envelope does not.
+DEEP: list = []
+for _ in range(700):
+    DEEP = [DEEP]
 
 
 @pytest.mark.parametrize("payload, kind", [
     (None, "TypeError"), ([1], "TypeError"), ("{}", "TypeError"), ({"a": object()}, "TypeError"),
     ({"a": {1, 2}}, "TypeError"), ({("a",): 1}, "TypeError"), ({"a": float("nan")}, "ValueError"),
-    (ENDLESS, "ValueError"), ({"a": b""}, "TypeError"),
-], ids=["null", "list", "text", "object", "set", "tuple as key", "NaN", "endless", "bytes"])
+    (ENDLESS, "ValueError"), ({"a": b""}, "TypeError"), ({"a": DEEP}, "RecursionError"),
+    ({"a": "x" * MAX_PAYLOAD}, "ValueError"),
+], ids=["null", "list", "text", "object", "set", "tuple as key", "NaN", "endless", "bytes", "deep", "long"])
 def test_what_is_no_json_object_is_an_error(payload, kind):
     stage = Stage(Odd())
     stage.source.returns = payload
@@ -199,6 +207,30 @@ def test_a_call_that_stalls_is_seen():
     over.set()
     thread.join(PATIENCE)
     assert stage.report["under_way"] == 0
+
+
+def test_clients_that_come_and_go_leave_few_threads_with_a_source_that_stalls(caplog):
+    over, waiting = threading.Event(), threading.Semaphore(0)
+
+    class Stalling(FakeSource):
+        def tps_update(self):
+            waiting.release()
+            assert over.wait(PATIENCE)
+            return super().tps_update()
+
+    stage = Stage(Stalling())
+    threads = [threading.Thread(target=stage.ask) for _ in range(MOST_STALLED)]
+    for thread in threads:
+        thread.start()
+        assert waiting.acquire(timeout=PATIENCE)
+    stage.clock.advance(STALLED + 0.1)
+    assert stage.ask() is None
+    assert (stage.report["under_way"], stage.report["last_error"]) == (MOST_STALLED, "SourceStalls")
+    assert "SourceStalls: 8 calls have not answered for 5 s" in caplog.text
+    over.set()
+    for thread in threads:
+        thread.join(PATIENCE)
+    assert stage.ask() == {"number": MOST_STALLED + 1}
 
 
 def test_the_channel_thread_goes_on_at_its_next_interval():
