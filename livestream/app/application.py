@@ -12,7 +12,7 @@ from livestream.app.options import add_metrics, new_metrics, offered_extensions,
 from livestream.app.parts import EXTENSION, Parts
 from livestream.services.blockchain import BlockchainStatsService
 from livestream.services.validators import LiveValidatorsService
-from livestream.settings import Settings
+from livestream.settings import Settings, SettingsError
 from livestream.stream.endpoint import LiveStreamWebSocket
 from livestream.stream.jackson import to_json
 from livestream.stream.messages import SystemClock
@@ -41,8 +41,15 @@ def create_app(settings: Settings = Settings()) -> Flask:
     """The service as a WSGI application: the stream's endpoint, the REST resources, the statistics.
 
     It starts no thread before the first request. Run it in one process: the
-    registry lives in memory. Raises SettingsError.
+    registry lives in memory. TLS is its server's affair. Raises SettingsError.
     """
+    if settings.tls_cert or settings.tls_key:
+        raise SettingsError("tls_cert and tls_key are for LiveServer: another server has its own")
+    return build_app(settings)
+
+
+def build_app(settings: Settings) -> Flask:
+    """The same for whoever sees to TLS. Raises SettingsError."""
     door = open_door(settings)
     clock = SystemClock()
     random = Random()

@@ -8,7 +8,7 @@ from typing import Final
 from flask import Flask
 
 from livestream import contract
-from livestream.app.application import create_app
+from livestream.app.application import build_app
 from livestream.app.options import tls_context
 from livestream.app.parts import parts_of
 from livestream.settings import Settings
@@ -50,7 +50,7 @@ class LiveServer:
     def __init__(self, settings: Settings = Settings()) -> None:
         self.settings = settings
         tls = tls_context(settings)
-        self.app = create_app(settings)
+        self.app = build_app(settings)
         self.parts = parts_of(self.app)
         self._http = HttpServer(
             self.app, settings.host, settings.port, settings.max_connections + SPARE_CONNECTIONS,

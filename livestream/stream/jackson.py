@@ -9,6 +9,7 @@ and escapes count in UTF-16 units here too.
 import re
 from enum import Enum
 from functools import lru_cache
+from itertools import count
 from math import isfinite
 from time import sleep
 from typing import Callable, Final, TypeAlias, Union
@@ -225,7 +226,14 @@ def _check_digits(number: str, ends_the_text: bool) -> None:
 def _unescaped(body: str) -> str:
     if "\\" not in body:
         return body
-    return with_pairs_joined(_ESCAPE.sub(_escaped_unit, with_pairs_split(body)))
+    escapes = count(1)
+
+    def unit(escape: re.Match[str]) -> str:
+        if next(escapes) % _TOKENS_AT_A_STRETCH == 0:
+            sleep(_PAUSE)
+        return _escaped_unit(escape)
+
+    return with_pairs_joined(_ESCAPE.sub(unit, with_pairs_split(body)))
 
 
 def _escaped_unit(escape: re.Match[str]) -> str:

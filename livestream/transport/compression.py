@@ -70,11 +70,17 @@ class Deflate(PerMessageDeflate):
             piece = super().frame_inbound_payload_data(proto, data[start:start + PIECE])
             if isinstance(piece, CloseReason):
                 return piece
+            if self._has_ended():
+                return CloseReason.INVALID_FRAME_PAYLOAD_DATA
             self._size += len(piece)
             if 0 < self._max_message < self._size:
                 raise MessageTooBig(self._max_message)
             whole += piece
         return bytes(whole)
+
+    def _has_ended(self) -> bool:
+        """Whether data come after the last block, which zlib would hoard; one byte may (section 7.2.3.4)."""
+        return self._decompressor is not None and len(self._decompressor.unused_data) > 1
 
     def frame_inbound_complete(
         self, proto: FrameDecoder | FrameProtocol, fin: bool

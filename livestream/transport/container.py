@@ -24,6 +24,7 @@ from livestream.contract import (
 from livestream.transport.compression import open_compressed
 from livestream.transport.refusals import Refused, nobody
 from livestream.transport.session import Limits
+from livestream.transport.tls import UnsafeTls
 from livestream.transport.websocket import WebSocket
 
 log = logging.getLogger(__name__)
@@ -151,6 +152,9 @@ class Sock(flask_sock.Sock):  # type: ignore[misc]
     def _serve(self, function: Callable[..., None], *args: Any, **kwargs: Any) -> Response:
         try:
             session = self._open(request.environ, self._limits, self._subprotocols)
+        except UnsafeTls as error:
+            log.error("%s: %s", request.path, error)
+            return Response(f"{error}\n", 501, mimetype="text/plain")
         except OSError as error:
             log.debug("%s: lost before the handshake was answered: %s", request.path, error)
             return _Upgraded("werkzeug")

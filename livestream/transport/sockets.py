@@ -79,5 +79,8 @@ class ImpatientSocket:
 
     def _writable(self) -> bool:
         poll = select.poll()
-        poll.register(self._sock, select.POLLOUT)
+        try:
+            poll.register(self._sock, select.POLLOUT)
+        except ValueError as error:  # Another thread has closed it meanwhile.
+            raise OSError("the socket is closed") from error
         return bool(poll.poll(self._seconds * 1000))

@@ -215,8 +215,19 @@ class TlsSocket:
             self.sock.send(farewell, socket.MSG_DONTWAIT)
 
 
-def give_up_after(sock: Any, seconds: float) -> Any:
-    """The same connection; a send on it raises NotRead once the client takes nothing for `seconds`."""
+class UnsafeTls(Exception):
+    """A server's own TLS socket, which OpenSSL allows only one thread at a time."""
+
+
+def for_many_senders(sock: Any, seconds: float) -> Any:
+    """The same connection; a send on it raises NotRead once the client takes nothing for `seconds`.
+
+    0: it waits for ever. Raises UnsafeTls.
+    """
+    if isinstance(sock, ssl.SSLSocket):
+        raise UnsafeTls("this server's own TLS can't carry the stream: end TLS at a proxy before it")
+    if not seconds:
+        return sock
     if not isinstance(sock, TlsSocket):
         return ImpatientSocket(sock, seconds)
     sock.lower = ImpatientSocket(sock.sock, seconds)

@@ -33,7 +33,7 @@ from livestream.transport.frames import FrameWatch, MessageAssembler, MessageToo
 from livestream.transport.linger import end_gently
 from livestream.transport.session import Limits, NoThread, SessionClosed, SessionError
 from livestream.transport.sockets import NotRead
-from livestream.transport.tls import TlsSocket, give_up_after
+from livestream.transport.tls import TlsSocket, for_many_senders
 from livestream.transport.utf8 import encode_text
 
 #: How long a Close frame of our own waits for a sender that is stuck, in seconds.
@@ -80,6 +80,7 @@ class WebSocket(simple_websocket.Server):  # type: ignore[misc]
         extensions, agreed = self._extensions()
         self.ws = Protocol(ConnectionType.SERVER, extensions=extensions)
         accept = generate_accept_token(self.environ["HTTP_SEC_WEBSOCKET_KEY"].encode("latin-1"))
+        self.sock = for_many_senders(self.sock, self._send_seconds)
         self.sock.settimeout(None)
         self.sock.sendall(
             b"HTTP/1.1 101 Switching Protocols\r\n"
@@ -87,8 +88,6 @@ class WebSocket(simple_websocket.Server):  # type: ignore[misc]
             b"Connection: Upgrade\r\n"
             b"Sec-WebSocket-Accept: " + accept + b"\r\n" + self._subprotocol_line() + agreed + b"\r\n"
         )
-        if self._send_seconds:
-            self.sock = give_up_after(self.sock, self._send_seconds)
         self.connected = True
 
     def _subprotocol_line(self) -> bytes:

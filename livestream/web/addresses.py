@@ -15,6 +15,8 @@ Network = IPv4Network | IPv6Network
 
 #: One customer has at least so many bits of IPv6 addresses to himself (RFC 6177), so they count as one.
 IPV6_PREFIX: Final = 64
+#: ::ffff:0.0.0.0/96 holds every IPv4 address (RFC 4291, section 2.5.5.2).
+_MAPPED_PREFIX: Final = 96
 
 
 class ClientAddresses:
@@ -56,10 +58,15 @@ def group(address: str) -> str:
 
 def _network(text: str) -> Network:
     try:
-        return ip_network(text.strip())
+        network = ip_network(text.strip())
     except ValueError:
         raise PolicyError(
             f"--trusted-proxy {text!r} is no address and no network like 10.0.0.0/8 or fd00::/8") from None
+    # An IPv4 address in IPv6's clothes is looked up as what it is, and a network of such ones too.
+    mapped = getattr(network.network_address, "ipv4_mapped", None)
+    if mapped is None or network.prefixlen < _MAPPED_PREFIX:
+        return network
+    return IPv4Network((mapped, network.prefixlen - _MAPPED_PREFIX))
 
 
 def _address(text: str) -> Address | None:

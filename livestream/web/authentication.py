@@ -65,7 +65,7 @@ class TokenFile:
     def __init__(self, path: str) -> None:
         self._path = path
         self._digests: tuple[bytes, ...] = ()
-        self.reload()
+        self._load()
 
     def permit(self, token: str) -> Permit | None:
         """All channels for a token of the file. Takes as long for a wrong one as for a right one."""
@@ -76,6 +76,10 @@ class TokenFile:
 
     def reload(self) -> None:
         """Reads the file again."""
+        _require_file(TOKEN_FILE_OPTION, self._path)
+        self._load()
+
+    def _load(self) -> None:
         tokens = []
         for number, line in enumerate(_read(TOKEN_FILE_OPTION, self._path).splitlines(), 1):
             token = line.strip()
@@ -102,7 +106,7 @@ class JwtKey:
         self._path = path
         self._audience = audience or None
         self._key = b""
-        self.reload()
+        self._load()
 
     def permit(self, token: str) -> Permit | None:
         """The token's channels; None when its signature, time, audience or claim is wrong."""
@@ -118,6 +122,10 @@ class JwtKey:
 
     def reload(self) -> None:
         """Reads the key again."""
+        _require_file(KEY_FILE_OPTION, self._path)
+        self._load()
+
+    def _load(self) -> None:
         key = _read(KEY_FILE_OPTION, self._path).strip().encode()
         if len(key) < LEAST_KEY:
             raise PolicyError(
@@ -172,6 +180,12 @@ def _channels(claims: Mapping[str, object]) -> frozenset[str] | None:
 
 def _digest(token: str) -> bytes:
     return hashlib.sha256(token.encode()).digest()
+
+
+def _require_file(option: str, path: str) -> None:
+    """A pipe can be read at the start and never again: who tries may wait for ever."""
+    if Path(path).exists() and not Path(path).is_file():
+        raise PolicyError(f"{option} {path} is no regular file: it can be read only once")
 
 
 def _read(option: str, path: str) -> str:

@@ -10,15 +10,20 @@ from pathlib import Path
 import psutil
 import pytest
 
-from livestream.contract import CLOSE_GOING_AWAY
+from livestream import create_app
+from livestream.contract import BLOCKCHAIN_STATS_PATH, CLOSE_GOING_AWAY
+from livestream.settings import Settings, SettingsError
 from livestream.wire.client import WireClient
 from livestream.wire.events import Kind
+from livestream.wire.handshake import handshake_request, http_request
+from tests.certificates import make_certificate
 from tests.support import PATIENCE, SUBSCRIBE, Command, next_text, wait_until
 
 CONFIGURATION = Path(__file__).parents[2] / "examples" / "gunicorn" / "gunicorn.conf.py"
 #: All that is played in seconds; the sessions' pace is the broadcaster's, which the server has no part in.
 LAYERS = ("silence", "handshake", "frames", "messages", "http", "statistics", "threads", "contract")
 THREADS = 64
+REFUSAL = "this server's own TLS can't carry the stream: end TLS at a proxy before it"
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -113,6 +118,23 @@ def test_when_it_stops_its_clients_are_told_and_no_thread_holds_it_up(gunicorn):
     code, err = server.stop()
     assert (code, "was sent SIG" in err) == (0, False), err
     wait_until(lambda: not worker.is_running())
+
+
+def test_its_own_tls_is_refused_for_the_stream_and_said_in_the_log(gunicorn, tmp_path):
+    certificate = make_certificate(tmp_path)
+    server = gunicorn(
+        "--worker-class", "gthread", "--certfile", certificate.cert, "--keyfile", certificate.key)
+    with WireClient.open(server.url, timeout=PATIENCE, ssl_context=certificate.client) as client:
+        assert client.handshake(handshake_request("x")).status == 501
+    rest = http_request(server.url, "GET", BLOCKCHAIN_STATS_PATH, ssl_context=certificate.client)
+    assert rest.status == 200
+    _, err = server.stop()
+    assert REFUSAL in err
+
+
+def test_tls_of_our_own_server_is_none_of_anothers():
+    with pytest.raises(SettingsError, match="tls_cert and tls_key are for LiveServer"):
+        create_app(Settings(tls_cert="cert.pem", tls_key="key.pem"))
 
 
 def test_without_the_configuration_its_connections_are_cut_after_the_graceful_time(gunicorn):

@@ -407,3 +407,10 @@ def test_any_string_survives_with_its_pairs_joined(string: str, escaped: bool) -
     text = json.dumps(string) if escaped else to_json(string)
     assert read_tree(text) == joined
     assert read_tree(f"{{{text}:1}}") == {joined: 1}
+
+
+def test_a_text_of_many_escapes_lets_others_in_between(monkeypatch):
+    pauses = []
+    monkeypatch.setattr("livestream.stream.jackson.sleep", pauses.append)
+    assert read_tree('{"a":"%s"}' % (r"\n" * 20_000)) == {"a": "\n" * 20_000}
+    assert len(pauses) == 4

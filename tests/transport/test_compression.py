@@ -285,6 +285,17 @@ def test_a_bomb_is_decompressed_no_further_than_the_limit(place, monkeypatch):
     assert MAX_MESSAGE < sum(grown) <= MAX_MESSAGE + PIECE * 1_100
 
 
+@pytest.mark.parametrize("after, code", [(b"", 4000), (b"\0", 4000), (b"\0\0", 1007), (b"x" * 60_000, 1007)])
+def test_nothing_comes_after_the_last_block_of_a_message(place, after, code):
+    """But one byte (RFC 7692, section 7.2.3.4). What zlib would hoard counts for no limit."""
+    client = speaking(place, path="/lent")
+    squeezer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    whole = squeezer.compress(b"hello") + squeezer.flush(zlib.Z_FINISH)
+    client.send_raw(encode_frame(Opcode.TEXT, whole, fin=False, rsv=RSV1)
+                    + encode_frame(Opcode.CONTINUATION, after) + close(4000))
+    assert until_end(client)[-1].code == code
+
+
 def bomb():
     """A gibibyte of zeros as a message of fragments that each fit into a frame."""
     squeezer = zlib.compressobj(9, zlib.DEFLATED, -15)

@@ -1,13 +1,16 @@
 """Clients that read nothing for the time limit: dropped, or told if that needs no waiting."""
 
 import socket
+import ssl
 import time
+from contextlib import suppress
 
 import pytest
 
-from livestream.transport.session import SessionClosed
-from livestream.transport.sockets import ImpatientSocket
-from livestream.transport.tls import server_context
+from livestream.transport.session import Limits, SessionClosed
+from livestream.transport.sockets import ImpatientSocket, NotRead
+from livestream.transport.tls import UnsafeTls, for_many_senders, server_context
+from livestream.transport.websocket import WebSocket
 from livestream.wire.events import Kind
 from livestream.wire.frames import Opcode
 from tests.certificates import make_certificate
@@ -52,6 +55,44 @@ def test_a_client_that_stops_reading_is_dropped_at_the_limit(lend, caplog):
     client.release()
     assert [event.kind in ENDINGS for event in events] == [True]
     assert complaints(caplog) == []
+
+
+@pytest.mark.parametrize("seconds, kind", [(0, socket.socket), (LIMIT, ImpatientSocket)])
+def test_a_server_that_ends_tls_itself_is_refused(certificate, seconds, kind):
+    ours, other = socket.socketpair()
+    with ours, other:
+        assert isinstance(for_many_senders(ours, seconds), kind)
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(certificate.cert, certificate.key)
+        with context.wrap_socket(ours, server_side=True, do_handshake_on_connect=False) as secure, \
+                pytest.raises(UnsafeTls, match="end TLS at a proxy before it"):
+            for_many_senders(secure, seconds)
+
+
+def full(sock):
+    """Until nobody takes any more of it."""
+    sock.setblocking(False)
+    with suppress(BlockingIOError):
+        while True:
+            sock.send(bytes(65_536))
+
+
+def test_the_limit_holds_for_the_answer_of_the_handshake_too():
+    ours, other = socket.socketpair()
+    with ours, other:
+        full(ours)
+        environ = {"werkzeug.socket": ours, "HTTP_SEC_WEBSOCKET_KEY": "AAAAAAAAAAAAAAAAAAAAAA=="}
+        with pytest.raises(NotRead):
+            WebSocket(environ, Limits(send_seconds=LIMIT))
+
+
+def test_a_socket_that_is_closed_under_a_waiting_sender_is_an_oserror():
+    ours, other = socket.socketpair()
+    with other:
+        sock = ImpatientSocket(ours, LIMIT)
+        ours.close()
+        with pytest.raises(OSError, match="closed"):
+            sock._writable()
 
 
 def test_all_threads_that_wait_to_send_are_free_at_the_limit(lend):

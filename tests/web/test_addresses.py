@@ -52,6 +52,13 @@ def test_an_ipv6_network_counts_as_one_client():
     assert (group(CLIENT), group("")) == (CLIENT, "")
 
 
+@pytest.mark.parametrize("option", ["::ffff:10.0.0.0/104", f"::ffff:{PROXY}", "::ffff:0:0/96"])
+def test_a_network_of_ipv4_addresses_written_as_ipv6_is_one_of_ipv4(option):
+    addresses = ClientAddresses([option])
+    assert addresses.client(PROXY, CLIENT) == CLIENT
+    assert addresses.client("2001:db8::1", CLIENT) == "2001:db8::1"
+
+
 @pytest.mark.parametrize("option", ["", "proxy.example", "10.0.0.1/33", "10.0.0.1/8", "10.0.0.1:80", "*"])
 def test_what_is_no_network_is_one_clear_line(option):
     with pytest.raises(PolicyError, match="^--trusted-proxy .* is no address and no network [^\n]*$"):

@@ -238,5 +238,10 @@ def test_the_file_may_be_a_pipe(tmp_path):
     reader, writer = os.pipe()
     os.write(writer, SECRET.encode())
     os.close(writer)
-    assert TokenFile(f"/dev/fd/{reader}").permit(SECRET)
+    tokens = TokenFile(f"/dev/fd/{reader}")
+    assert tokens.permit(SECRET)
+    # To read it again might wait for ever.
+    with pytest.raises(PolicyError, match="no regular file: it can be read only once$"):
+        tokens.reload()
+    assert tokens.permit(SECRET)
     os.close(reader)
