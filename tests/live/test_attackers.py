@@ -11,7 +11,8 @@ from contextlib import suppress
 import psutil
 import pytest
 
-from livestream.contract import LAB_PATH, MAX_MESSAGE_BYTES, MAX_THREADS_PER_CONNECTION, VALIDATORS_PATH
+from livestream.contract import (
+    BLOCKCHAIN_STATS_PATH, LAB_PATH, MAX_MESSAGE_BYTES, MAX_THREADS_PER_CONNECTION, VALIDATORS_PATH)
 from livestream.wire.client import Kind, WireClient, WireError
 from livestream.wire.frames import Opcode, encode_frame
 from livestream.wire.handshake import http_request
@@ -103,6 +104,23 @@ def test_broken_requests(server, line):
     assert answer == b"" or answer.startswith(b"HTTP/1.1 4")
     assert b"HTTP/1.1 2" not in answer
     assert alive(server)
+
+
+#: A request for a resource that is there, in the body of another.
+SMUGGLED = f"GET {BLOCKCHAIN_STATS_PATH} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode()
+
+
+@pytest.mark.parametrize("lengths", [
+    "Content-Length: 0\r\nContent-Length: {}", "Content-Length: {}\r\nContent-Length: 0",
+    "Content-Length: {}\r\nTransfer-Encoding: chunked", "Transfer-Encoding: xchunked\r\nContent-Length: {}",
+    "Content-Length: +{}", "Content-Length : {}",
+])
+def test_no_request_is_smuggled_in_by_two_readings_of_a_length(server, lengths):
+    head = f"POST {BLOCKCHAIN_STATS_PATH} HTTP/1.1\r\nHost: x\r\n{lengths.format(len(SMUGGLED))}\r\n\r\n"
+    answer = raw(server, head.encode() + SMUGGLED)
+    assert answer.count(b"HTTP/1.1 ") == 1
+    assert answer.split(b" ", 2)[1] in (b"400", b"501")
+    assert raw(server, SMUGGLED).startswith(b"HTTP/1.1 200 ")
 
 
 PATHS = (
