@@ -5,11 +5,13 @@ import json
 import socket
 import threading
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 
 from livestream.parity.cases import Case, Session, load_cases, load_header, load_session
 from livestream.parity.judging.comparison import differences
+from livestream.parity.playing.conversation import CLOSING_PING
 from livestream.parity.playing.player import (
     play_all, play_case, play_each, play_handshake_case, play_http_case, play_message_case, play_silence_case,
 )
@@ -129,6 +131,26 @@ def test_a_server_that_answers_every_other_ping():
     observed = observed_with(lambda text: None if pong(text) and next(pongs) % 2 else text, MESSAGES["ping"])
     assert (observed["replies"], observed["answers_ping_after"]) == ([], True)
     assert differences(MESSAGES["ping"], observed)
+
+
+@pytest.mark.parametrize("step", [
+    {"text": CLOSING_PING}, {"frame": {"opcode": 1, "payload_hex": CLOSING_PING.encode().hex()}}])
+def test_the_pong_of_a_ping_that_was_sent_before_is_not_taken_for_the_closing_pings(step):
+    """However late that comes."""
+    def answers_late(connection):
+        welcomes(connection)
+        connection.recv()
+        connection.send('{"type":"pong","payload":1}')
+        connection.recv()
+        threading.Event().wait(0.3)
+        connection.send('{"type":"pong","payload":2}')
+        connection.recv()
+
+    case = replace(MESSAGES["ping"], send=(step,), observed={})
+    with serving(answers_late) as url:
+        observed = play_message_case(case, Target(url, limits=Limits(missing=0.01, settle=0.01, grace=0.01)))
+    assert observed["replies"] == ['{"type":"pong","payload":1}']
+    assert observed["answers_ping_after"]
 
 
 def test_a_server_that_starts_no_channel():
