@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import pytest
 
+from livestream.parity.judging.deviations import LAYERS
 from livestream.parity.judging.expectations import FLAGS
 
 pytestmark = pytest.mark.timeout(900)
@@ -35,6 +36,8 @@ class Row(NamedTuple):
 
 CORRECTED = ("--profile", "corrected")
 SLOW = ("--break", "slow-source")
+#: For faults that no session is needed to see: each takes half a minute.
+BRIEFLY = tuple(word for layer in LAYERS.values() if layer != "cadence" for word in ("--only", layer))
 FIXED_DELAY = "sleeps_a_fixed_delay"
 MUTE = "refuses_blocking_sends"
 #: Mute and a fast source's drift are rows of their own.
@@ -56,13 +59,13 @@ ROWS = {
         (*SLOW, "--flip", FIXED_DELAY), "cadence/tps-only", against=SLOW),
     "slower by 5%": Row(("--time-scale", "1.05"), "cadence/tps-only"),
     "a lost update": Row(("--break", "lost-update"), "cadence/tps-only"),
-    "keys swapped": Row(("--break", "swapped-keys"), "messages/sub-empty"),
-    "doubles written out": Row(("--break", "double-text"), "messages/sub-float-1e22"),
-    "a frame after Close": Row(("--break", "frame-after-close"), "frames/close-1000"),
-    "no pong": Row(("--break", "no-pong"), "messages/ping"),
-    "no control pong": Row(("--break", "no-control-pong"), "frames/control-ping"),
-    "deflate accepted": Row(("--break", "deflate"), "handshake/deflate-offered"),
-    "one key more": Row(("--break", "extra-key"), "silence/nothing sent"),
+    "keys swapped": Row(("--break", "swapped-keys"), "messages/sub-empty", BRIEFLY),
+    "doubles written out": Row(("--break", "double-text"), "messages/sub-float-1e22", BRIEFLY),
+    "a frame after Close": Row(("--break", "frame-after-close"), "frames/close-1000", BRIEFLY),
+    "no pong": Row(("--break", "no-pong"), "messages/ping", BRIEFLY),
+    "no control pong": Row(("--break", "no-control-pong"), "frames/control-ping", BRIEFLY),
+    "deflate accepted": Row(("--break", "deflate"), "handshake/deflate-offered", BRIEFLY),
+    "one key more": Row(("--break", "extra-key"), "silence/nothing sent", BRIEFLY),
 }
 #: What the first line says besides the case's name.
 WORDS = {
