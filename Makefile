@@ -14,7 +14,7 @@ PROFILE ?= original
 PORT ?= 9003
 JAVA_TWIN := examples/java_twin
 
-.PHONY: help run test lint unit bench soak pictures wheel clean
+.PHONY: help run test lint unit bench soak pictures diagrams wheel clean
 .PHONY: faults java-twin java-twin-run java-twin-page compare
 
 help:
@@ -28,6 +28,7 @@ help:
 	@echo "make faults do the worst to it: what was lost, what was left behind (seven minutes)"
 	@echo "make soak   what needs many minutes"
 	@echo "make pictures  photograph the live page in every state, into examples/pictures"
+	@echo "make diagrams  draw the tour's diagrams from recordings (ARGS=--record records the threads anew)"
 	@echo "make wheel  build the package into dist/"
 	@echo "make clean  remove what make made"
 
@@ -54,6 +55,9 @@ soak: $(VENV)/.dev
 
 pictures: $(VENV)/.dev
 	$(BIN)/python -m tests.browser.pictures
+
+diagrams: $(VENV)/.dev
+	$(BIN)/python -m tests.examples.diagrams $(ARGS)
 
 # Only Python: whoever wants the Java service need not install ours.
 java-twin:
