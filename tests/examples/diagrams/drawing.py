@@ -47,8 +47,9 @@ class Sheet:
 
     def __init__(self, height: int, title: str, description: str) -> None:
         """With its title on it; the description is for who can't see it."""
-        size = {"width": str(WIDTH), "height": str(height), "viewBox": f"0 0 {WIDTH} {height}"}
-        self._svg = ET.Element("svg", xmlns="http://www.w3.org/2000/svg", role="img", **size)
+        self._svg = ET.Element("svg", {
+            "xmlns": "http://www.w3.org/2000/svg", "role": "img",
+            "width": str(WIDTH), "height": str(height), "viewBox": f"0 0 {WIDTH} {height}"})
         ET.SubElement(self._svg, "title").text = title
         ET.SubElement(self._svg, "desc").text = description
         ET.SubElement(self._svg, "style").text = STYLE

@@ -4,7 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from itertools import groupby
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from livestream import contract
 from livestream.parity.cases import Session, SessionStep
@@ -108,15 +108,22 @@ def _words(step: SessionStep) -> tuple[str, str, str]:
     return message["type"], f"{name} {json.dumps(value)}", CHANNEL_OF.get(message["type"], "ink")
 
 
-def _message(step: SessionStep) -> dict[str, dict[str, object]]:
-    return json.loads(step.text)
+def _message(step: SessionStep) -> Any:
+    return json.loads(step.text or "")
 
 
 def _draw(sheet: Sheet, row: Arrow | Fold, top: int) -> None:
-    draw, css = (_draw_fold, "faint dotted") if isinstance(row, Fold) else (_draw_arrow, "faint")
+    if isinstance(row, Fold):
+        _draw_lifelines(sheet, top, "faint dotted")
+        _draw_fold(sheet, row, top)
+    else:
+        _draw_lifelines(sheet, top, "faint")
+        _draw_arrow(sheet, row, top)
+
+
+def _draw_lifelines(sheet: Sheet, top: int, css: str) -> None:
     for x in (CLIENT_X, SERVER_X):
         sheet.line((x, top), (x, top + ROW), css)
-    draw(sheet, row, top)
 
 
 def _draw_fold(sheet: Sheet, fold: Fold, top: int) -> None:
