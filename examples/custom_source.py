@@ -32,9 +32,7 @@ class Machine:
 
 create = Machine
 if __name__ == "__main__":
-    server = LiveServer(Settings(host="127.0.0.1", port=0, source="custom_source:create"))
-    server.start()
-    with StreamClient("ws://{}:{}".format(*server.address)) as client:
+    settings = Settings(host="127.0.0.1", port=0, source="custom_source:create")
+    with LiveServer(settings) as server, StreamClient(server.url()) as client:
         client.subscribe("validator_metrics")
         print(next(message.payload for message in client if message.type == "validator_update"))
-    server.stop()
