@@ -1,7 +1,7 @@
 """Is this server the same as that one?
 
-The five lines of `verdict` play recorded cases of the original to a server. Where
-one fault of the original less would explain a difference, its flag is named.
+The five lines of `verdict` play the original's recorded cases to a server. Where
+turning round a flag of its profile would explain a difference, they name the flag.
 """
 
 import logging
