@@ -6,6 +6,10 @@ CONSTRAINTS := .ci/constraints.txt
 # AsyncAPI's own JSON Schema, which the tests hold our document against.
 ASYNCAPI_SPECS := 6.11.1
 ARGS ?=
+# Which of examples/exercises `make solution` solves.
+EXERCISE ?=
+SOLUTION = $(wildcard examples/exercises/solutions/$(EXERCISE)_*.patch)
+PATCH := patch --strip=1 --forward --fuzz=0 --silent --no-backup-if-mismatch
 # Test processes at once: most tests wait for a server's intervals, and one file stays in one process.
 JOBS ?= 2
 
@@ -15,7 +19,7 @@ PORT ?= 9003
 JAVA_TWIN := examples/java_twin
 
 .PHONY: help run test lint unit bench soak pictures diagrams wheel clean
-.PHONY: faults java-twin java-twin-run java-twin-page compare
+.PHONY: faults java-twin java-twin-run java-twin-page compare solution
 
 help:
 	@echo "make run    install into $(VENV) and serve on port 9003 (ARGS='--profile corrected' for options)"
@@ -26,6 +30,7 @@ help:
 	@echo "make java-twin-page  write the page that shows its source beside the port's"
 	@echo "make compare         the port and the twin: parity, then the same load on each, one report"
 	@echo "make faults do the worst to it: what was lost, what was left behind (seven minutes)"
+	@echo "make solution        solve an exercise of examples/exercises (EXERCISE=1 to 6)"
 	@echo "make soak   what needs many minutes"
 	@echo "make pictures  photograph the live page in every state, into examples/pictures"
 	@echo "make diagrams  draw the tour's diagrams from recordings (ARGS=--record records the threads anew)"
@@ -52,6 +57,18 @@ faults: $(VENV)/.dev
 
 soak: $(VENV)/.dev
 	$(BIN)/python -m pytest tests/soak $(ARGS)
+
+# Tried first, so that nothing is changed by halves.
+solution:
+	@test -f "$(SOLUTION)" || { echo "Which one? make solution EXERCISE=1, or 2 to 6."; exit 2; }
+	@$(PATCH) --dry-run < $(SOLUTION) || { echo "Nothing is changed: what $(SOLUTION) changes \
+	is not as the project has it, but solved already or changed otherwise. Put that aside first."; exit 1; }
+	@$(PATCH) < $(SOLUTION)
+	@echo "Exercise $(EXERCISE) is solved in:"
+	@sed -n 's|^+++ b/|    |p' $(SOLUTION)
+	@echo "See what was changed:  cat $(SOLUTION)"
+	@echo "See that it works:     python -m pytest examples/exercises/test_$(EXERCISE)_*.py"
+	@echo "Undo it:               patch --strip=1 --reverse --no-backup-if-mismatch < $(SOLUTION)"
 
 pictures: $(VENV)/.dev
 	$(BIN)/python -m tests.browser.pictures
