@@ -2,7 +2,20 @@
 
 `create_app(settings)` gives the service as a WSGI application, `Settings` says
 how it runs, `Profile` which faults of the original show. `StreamClient` talks
-to this service or to the Java one.
+to this service or to the Java one. `pydoc livestream.Settings` tells of one of them.
+
+The service:
+
+- `stream`: the port itself; begin with `livestream.stream.endpoint`.
+- `services`: where the numbers come from. `transport`: WebSocket and HTTP. `web`: REST and the live page.
+- `app`: wires them together. `settings`: every setting, once.
+
+The instruments, which know a server by its URL alone:
+
+- `client`: the report's browser client, to script with. `wire`: a raw WebSocket client.
+- `parity`: is this server the same as that one? `lab`: what do clients cost?
+
+Both: `contract`, every fact of the wire, and `cli`, the command `livestream`.
 """
 
 from importlib import import_module
@@ -26,6 +39,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
+    """Loads a public name at its first use."""
     if name not in _HOMES:
         raise AttributeError(f"module 'livestream' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)

@@ -2,6 +2,9 @@
 
 `create_app` makes the Flask application, `LiveServer` the whole running
 server around it.
+
+- `application`: create_app. `options`: what each option adds to it. `parts`: what it is made of, `Parts`.
+- `server`: LiveServer, and how all connections are ended.
 """
 
 from livestream.app.application import create_app

@@ -1,6 +1,11 @@
 """The command line: `livestream COMMAND`, also `python -m livestream COMMAND`.
 
 Every error is one line that says what to do, with exit code 2.
+
+- `serve`, `watch`, `parity`, `record`, `asyncapi`, `scale`: a command each.
+- `watching`: what `watch` shows. `scaling`: how `scale` runs an experiment.
+- `target`: which server, and how to be let in. `parameters`: kinds of values. `progress`: how far it is.
+  `logs`: the server's log.
 """
 
 import importlib

@@ -1,6 +1,14 @@
 """The portal's connection manager in Python: reconnecting, handlers, and polling when there is no WebSocket.
 
-`StreamClient` is all that most scripts need. Source: SPEC, "The portal client".
+`StreamClient` is all that most scripts need.
+
+- `client`: StreamClient. `settings`: its delays and limits.
+- `messages`: what it hears. `handlers`: who hears it.
+- `life`: connect, listen, reconnect, poll. `polling`: REST in place of the stream.
+- `session`: subscriptions and pings. `resuming`: going on after a break.
+- `opening`: from a URL to a socket. `connection`: the WebSocket on it; `pieces`: its fragments.
+
+Source: SPEC, "The portal client".
 """
 
 from livestream.client.client import StreamClient

@@ -1,4 +1,7 @@
-"""Who hears what: handlers by message type and for the state, and the messages kept for iteration."""
+"""Who hears what: handlers by message type and for the state, and the messages kept for iteration.
+
+Source: SPEC, "The portal client".
+"""
 
 import logging
 import threading

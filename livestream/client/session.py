@@ -39,7 +39,8 @@ class Session:
         #: The channels in the order in which they were first asked for, and what else was asked.
         self._channels: dict[str, Options] = {}
         self._resuming = Resuming()
-        #: In the order in which they were sent: pongs carry no name, and come in order (SPEC, "Life", 5).
+        #: In the order in which they were sent: pongs carry no name, and come in order (SPEC, "Life of a
+        #: connection", 5).
         self._pings: deque[_Ping] = deque()
 
     @property

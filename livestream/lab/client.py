@@ -36,11 +36,13 @@ class Client(asyncio.Protocol):
         self._inflater: Any = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Connected: asks for the handshake."""
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
         transport.write(self._request)
 
     def data_received(self, data: bytes) -> None:
+        """The handshake's answer, then frames; `up` gets the time it took, in milliseconds."""
         if self.up.done():
             self._read(data)
             return
@@ -57,6 +59,7 @@ class Client(asyncio.Protocol):
         self._read(rest)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """The end, whoever brought it about: `over` is done."""
         if not self.up.done():
             self.up.set_exception(ConnectionError("closed before the handshake was answered"))
         self.over.set_result(None)

@@ -25,7 +25,8 @@ class Point(NamedTuple):
 class Briefed(Protocol):
     """What a time line asks of a `Probe`."""
 
-    def brief(self) -> Brief: ...
+    def brief(self) -> Brief:
+        """Threads, memory and descriptors now."""
 
 
 class Timeline:

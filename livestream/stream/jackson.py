@@ -57,7 +57,7 @@ def read_tree(text: str) -> JsonValue | Missing:
 
 
 def as_text(value: object) -> str:
-    """A value of `read_tree` as the original's `asText()` gives it (SPEC, "Value to text")."""
+    """A value of `read_tree` as the original's `asText()` gives it (SPEC, the same part)."""
     text_of = _SCALAR_TEXTS.get(type(value))
     return "" if text_of is None else text_of(value)
 

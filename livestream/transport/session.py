@@ -1,4 +1,7 @@
-"""What a connection may do, and how it says that it is over."""
+"""What a connection may do, and how it says that it is over.
+
+Source: SPEC, "Frames" and "Life of a connection", 8.
+"""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -33,4 +36,4 @@ class NoThread:
         pass
 
     def start(self) -> None:
-        pass
+        """Nothing: reading is the handler thread's."""

@@ -1,7 +1,7 @@
-"""Text as the original's container writes it: UTF-8, and `?` for a lone surrogate (SPEC, "JSON").
+"""Text as the original's container writes it: UTF-8, and `?` for a lone surrogate.
 
 It looks at UTF-16 units, two at a time from a high surrogate on. So a lone one takes the first half of
-what follows it, and of a pair nothing is left: three `?`.
+what follows it, and of a pair nothing is left: three `?`. Source: SPEC, "JSON as the original reads it".
 """
 
 import codecs

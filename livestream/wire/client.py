@@ -2,6 +2,7 @@
 
 It does what it is told, legal or not, reports what arrives as events, and keeps a list of what the
 server did wrong (`faults`). One thread at a time may use a client. Every wait has a limit in seconds.
+Source: RFC 6455.
 """
 
 import select

@@ -219,6 +219,7 @@ class ServerStreamCheck:
         self._text: codecs.IncrementalDecoder | None = None
 
     def look_at(self, frame: Frame) -> None:
+        """The stream's next frame; what is wrong with it is added to `faults` (RFC 6455, section 5)."""
         self._count += 1
         self._name = getattr(frame.opcode, "name", f"opcode {frame.opcode}")
         if self._closed:

@@ -299,6 +299,7 @@ class Conversation(RuleBasedStateMachine):
         """Hypothesis wants a rule for every state."""
 
     def teardown(self) -> None:
+        """Plays what was made up, unless making it up has failed."""
         if sys.exception() is not self._handled_before:
             return
         if self.unsent is not None and not self.closed:

@@ -61,6 +61,7 @@ class Deviation:
     input: str = ""
 
     def applies_to(self, case: Case) -> bool:
+        """Whether it names this case."""
         return LAYERS[case.kind] == self.layer and case.name in self.cases
 
     def expected(self, case: Case) -> Case:
