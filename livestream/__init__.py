@@ -10,7 +10,7 @@ The service:
 - `services`: where the numbers come from. `transport`: WebSocket and HTTP. `web`: REST and the live page.
 - `app`: wires them together. `settings`: every setting, once.
 
-The instruments, which know a server by its URL alone:
+The instruments, which know a server by its URL, and by its process number what it uses:
 
 - `client`: the report's browser client, to script with. `wire`: a raw WebSocket client.
 - `parity`: is this server the same as that one? `lab`: what do clients cost?

@@ -6,5 +6,6 @@
   `fuzzing`: makes up what nobody recorded. `reports`: tell what came of it.
 - `asyncapi`: the contract as a document; `schemas`: its messages; `contractlog`: whether each one kept to it.
 
-It knows a server by its URL alone. Source: SPEC, whose recordings the corpus is.
+It knows a server by its URL, and by its process number its threads.
+Source: SPEC, whose recordings the corpus is.
 """
