@@ -18,7 +18,7 @@ PROFILE ?= original
 PORT ?= 9003
 JAVA_TWIN := examples/java_twin
 
-.PHONY: help run test lint unit bench soak pictures diagrams wheel clean
+.PHONY: help run test lint unit bench soak pictures diagrams plot wheel clean
 .PHONY: faults java-twin java-twin-run java-twin-page compare solution
 
 help:
@@ -34,6 +34,7 @@ help:
 	@echo "make soak   what needs many minutes"
 	@echo "make pictures  photograph the live page in every state, into examples/pictures"
 	@echo "make diagrams  draw the tour's diagrams from recordings (ARGS=--record records the threads anew)"
+	@echo "make plot   draw the README's plot from examples/scaling/results.json"
 	@echo "make wheel  build the package into dist/"
 	@echo "make clean  remove what make made"
 
@@ -75,6 +76,9 @@ pictures: $(VENV)/.dev
 
 diagrams: $(VENV)/.dev
 	$(BIN)/python -m tests.examples.diagrams $(ARGS)
+
+plot: $(VENV)/.dev
+	$(BIN)/python -m tests.bench.plot
 
 # Only Python: whoever wants the Java service need not install ours.
 java-twin:
