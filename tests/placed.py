@@ -41,7 +41,7 @@ def surroundings(tree: Path, **more: str) -> dict[str, str]:
     """The variables of a command: this copy's package, and a free port of this machine alone."""
     variables = {
         "PATH": f"{tree}/.venv/bin{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(tree),
-        "LIVESTREAM_HOST": "127.0.0.1", "LIVESTREAM_PORT": "0",
+        "PYTHONUNBUFFERED": "1", "LIVESTREAM_HOST": "127.0.0.1", "LIVESTREAM_PORT": "0",
         "GUNICORN_CMD_ARGS": f"--bind 127.0.0.1:{free_port()}",
     }
     return os.environ | variables | more
