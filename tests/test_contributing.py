@@ -15,6 +15,7 @@ from livestream.wire.handshake import http_request
 from tests.documents import ROOT, Passage, commands, passages
 from tests.placed import copy_project, filled, run, server
 from tests.support import PATIENCE, SUBSCRIBE, next_text
+from tests.test_house import MAY_IMPORT
 
 CHAPTER = "Contributing"
 RECIPES = ("A channel", "A flag", "A case", "An experiment")
@@ -81,6 +82,13 @@ def proven(command: str, tree: Path, port: int) -> str:
 def test_every_recipe_is_tried_here():
     told = {one.section for one in passages(ROOT / "README.md") if one.chapter == CHAPTER and one.section}
     assert told == set(RECIPES)
+
+
+def test_the_arrows_are_those_that_are_held():
+    told = [one for one in passages(ROOT / "README.md") if (one.chapter, one.kind) == (CHAPTER, "text")]
+    arrows = [line.partition(" (")[0].split(" → ") for one in told for line in one.text.splitlines()]
+    held = {room: rooms for room, rooms in MAY_IMPORT.items() if rooms and not room.startswith("__")}
+    assert {room: set(rooms.split(", ")) for room, rooms in arrows} == held
 
 
 @pytest.mark.parametrize("done", ["A channel"], indirect=True)
