@@ -3,7 +3,7 @@
 import pytest
 
 from tests.placed import copy_project, free_port, run, running
-from tests.test_commands import MINUTES, of, run_beside
+from tests.test_commands import MINUTES, is_well, of, run_beside
 
 #: This one would run itself.
 THIS = "make soak"
@@ -18,8 +18,8 @@ pytestmark = pytest.mark.timeout(LONGEST + 300)
 @pytest.mark.parametrize("command", [one for one in of(MINUTES) if one not in (THIS, TWIN)])
 def test_a_long_command_does_what_it_is_there_for(command, tmp_path):
     tree = copy_project(tmp_path)
-    code, said = run_beside(command, tree, lambda written: run(written, tree, LONGEST))
-    assert code == 0, said
+    ran = run_beside(command, tree, lambda written: run(written, tree, LONGEST))
+    assert is_well(ran), ran.said
 
 
 def test_the_twin_is_built_and_serves(tmp_path, monkeypatch):
