@@ -23,6 +23,8 @@ from tests.support import Command
 ROOT = EXAMPLES.parent
 CLAIMS = (EXAMPLES / "CLAIMS.md").read_text()
 README = (ROOT / "README.md").read_text()
+SCALING = (EXAMPLES / "SCALING.md").read_text()
+SERVING = (EXAMPLES / "SERVING.md").read_text()
 TOUR = (EXAMPLES / "README.md").read_text()
 _NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)*")
 _BLOCK = re.compile(r"(?:^    \S.*\n)+", re.M)
@@ -77,11 +79,15 @@ def known(figure, clients, source=ORIGINAL):
     return reference(source, figure).at(clients)
 
 
-def readme_row(clients, server):
-    """A row of README's table: delivered, late p50 and p99, µs a message, kB a client, threads."""
-    table = README[README.index("| clients | server |"):].partition("\n\n")[0]
+def table_of(text):
+    """The rows of figures in a text."""
+    return text[text.index("| clients | server |"):].partition("\n\n")[0].splitlines()[2:]
+
+
+def scaling_row(clients, server):
+    """A row of the whole table: delivered, late p50 and p99, µs a message, kB a client, threads."""
     here = ""
-    for line in table.splitlines()[2:]:
+    for line in table_of(SCALING):
         cells = [cell.strip() for cell in line.strip("|").split("|")]
         here = cells[0] or here
         if (here, cells[1]) == (f"{clients:,}", server):
@@ -92,11 +98,11 @@ def readme_row(clients, server):
 
 
 def port(figure, clients, server="port"):
-    return readme_row(clients, server)[figure]
+    return scaling_row(clients, server)[figure]
 
 
 def port_bytes():
-    return numbers(re.search(r"client in place of (\d+)", README)[1])[0]
+    return numbers(re.search(r"client in place of (\d+)", SERVING)[1])[0]
 
 
 def recorded_messages():
@@ -136,6 +142,12 @@ PORT = {
               4_000, port("cpu_per_message_us", 4_000), port("late_p99", 4_000)],
     NULL: [recorded_messages()[0]],
 }
+
+
+def test_the_readmes_rows_are_of_the_whole_table():
+    others = ("processors", "floor")
+    rows = [row for row in table_of(SCALING) if not any(other in row for other in others)]
+    assert table_of(README) == rows
 
 
 @pytest.mark.parametrize("title", SECTIONS)
