@@ -19,6 +19,8 @@ from tests.support import PATIENCE
 #: What a command needs is not copied, or is made there.
 LEFT_OUT = shutil.ignore_patterns(
     ".git", ".venv", "__pycache__", ".*_cache", ".hypothesis", "build", "dist", "*.egg-info")
+#: What `make test ARGS=…` leaves to the commands that it starts, and a reader's shell doesn't have.
+MAKES_OWN = {"ARGS", "JOBS", "MAKEFLAGS", "MAKELEVEL", "MFLAGS", "MAKEOVERRIDES"}
 #: Where a server in this copy tells that it listens.
 _ADDRESS = re.compile(r"\b(?:ws|http)://(?:127\.0\.0\.1|localhost|0\.0\.0\.0):(\d+)")
 
@@ -44,7 +46,8 @@ def surroundings(tree: Path, **more: str) -> dict[str, str]:
         "PYTHONUNBUFFERED": "1", "LIVESTREAM_HOST": "127.0.0.1", "LIVESTREAM_PORT": "0",
         "GUNICORN_CMD_ARGS": f"--bind 127.0.0.1:{free_port()}",
     }
-    return os.environ | variables | more
+    inherited = {name: value for name, value in os.environ.items() if name not in MAKES_OWN}
+    return inherited | variables | more
 
 
 def free_port() -> int:
