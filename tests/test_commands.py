@@ -104,11 +104,13 @@ def _like(command):
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):
     """Everything that ends by itself, each in a copy of its own."""
-    def in_a_copy(command):
-        return play(command, copy_project(tmp_path_factory.mktemp("copy")))
+    def in_a_copy(command, folder):
+        return play(command, copy_project(folder))
 
+    # Here, as pytest's factory is not for several threads.
+    folders = [tmp_path_factory.mktemp("copy") for _ in OTHERS]
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        return dict(zip(OTHERS, pool.map(in_a_copy, OTHERS)))
+        return dict(zip(OTHERS, pool.map(in_a_copy, OTHERS, folders)))
 
 
 @pytest.mark.parametrize("command", [one for one in of(MINUTES) if one.startswith("livestream parity ")])
