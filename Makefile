@@ -103,10 +103,12 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.run: setup.cfg $(CONSTRAINTS) | $(BIN)/python
+	@echo "Installing into $(VENV); this takes up to a minute."
 	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) --editable .
 	touch $@
 
 $(VENV)/.dev: setup.cfg $(CONSTRAINTS) | $(BIN)/python
+	@echo "Installing into $(VENV) what tests and instruments need; this takes a minute or two."
 	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) --editable '.[dev]'
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/npm install --prefix $(VENV)/asyncapi \
 		--silent --no-audit --no-fund @asyncapi/specs@$(ASYNCAPI_SPECS)

@@ -1,5 +1,6 @@
 """`livestream scale`: what does a thread per channel per client cost, in the port and in any other server?"""
 
+import itertools
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -82,7 +83,7 @@ _COMMON: Final = _options(
     click.option("--compression", is_flag=True,
                  help="The clients offer permessage-deflate; a server started here takes it."),
     click.option("--out", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
-                 help="Where results, plots and report go.  [default: scale-EXPERIMENT]"),
+                 help="Where results, plots and report go.  [default: scale-EXPERIMENT, then with a number]"),
     click.option("--force", is_flag=True, help="Overwrite results that are there."),
     click.option("--anyway", is_flag=True, help="Try also when this machine's limits are too low."),
     click.argument("server_options", nargs=-1, type=click.UNPROCESSED, metavar="[-- SERVE OPTIONS]"),
@@ -154,7 +155,7 @@ def models(ctx: click.Context, /, **options: Any) -> None:
 def _run(ctx: click.Context, options: dict[str, Any], make_plan: MakePlan, varied: str = "") -> None:
     """Checks, measures, reports, and leaves with the exit code."""
     experiment = str(ctx.info_name)
-    folder: Path = options["out"] or Path(f"scale-{experiment}")
+    folder: Path = options["out"] or _default_folder(experiment, options["force"])
     _check(options, folder)
     setup = _setup(options)
     results = Results(experiment, _command(ctx), datetime.now(UTC).isoformat(timespec="seconds"), 0, varied)
@@ -200,8 +201,19 @@ def _check(options: dict[str, Any], folder: Path) -> None:
         raise click.UsageError(f"{first!r} is no option: leave it out; the server's options go after --")
     if any(word.partition("=")[0] == "--time-scale" for word in options["server_options"]):
         raise click.UsageError("--time-scale goes before --: the load must know it too")
-    if (folder / "results.json").exists() and not options["force"]:
+    if _holds_results(folder) and not options["force"]:
         raise click.UsageError(f"{folder} holds results already: choose another --out, or --force")
+
+
+def _default_folder(experiment: str, force: bool) -> Path:
+    """`scale-sweep`, then `scale-sweep-2` and so on; with `force` always the first."""
+    names = itertools.chain(("",), (f"-{number}" for number in itertools.count(2)))
+    folders = (Path(f"scale-{experiment}{name}") for name in names)
+    return next(folder for folder in folders if force or not _holds_results(folder))
+
+
+def _holds_results(folder: Path) -> bool:
+    return (folder / "results.json").exists()
 
 
 def _prepare(folder: Path) -> None:

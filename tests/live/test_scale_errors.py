@@ -103,9 +103,16 @@ def test_results_that_are_there_are_kept_unless_told_otherwise(refused, tmp_path
 
 def test_without_out_the_folder_is_named_after_the_experiment(refused, tmp_path):
     for experiment in EXPERIMENTS:
-        (tmp_path / f"scale-{experiment}").mkdir()
-        (tmp_path / f"scale-{experiment}" / "results.json").write_text("precious")
-        assert f"scale-{experiment} holds results already" in refused(experiment)
+        (tmp_path / f"scale-{experiment}").write_text("precious")
+        assert f"scale-{experiment} can't be written: File exists" in refused(experiment)
+
+
+def test_without_out_results_that_are_there_get_a_neighbour(refused, tmp_path):
+    for name in ("scale-sweep", "scale-sweep-2"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "results.json").write_text("precious")
+    (tmp_path / "scale-sweep-3").write_text("in the way, so that nothing is measured")
+    assert "scale-sweep-3 can't be written: File exists" in refused("sweep")
 
 
 def test_a_place_where_nothing_can_be_written(refused, tmp_path):
