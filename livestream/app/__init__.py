@@ -10,6 +10,6 @@ server around it.
 from livestream.app.application import create_app
 from livestream.app.parts import Parts
 from livestream.app.server import LiveServer, end_connections
-from livestream.transport.machine import prepare_process
+from livestream.transport.machine import give_memory_back, prepare_process
 
-__all__ = ["LiveServer", "Parts", "create_app", "end_connections", "prepare_process"]
+__all__ = ["LiveServer", "Parts", "create_app", "end_connections", "give_memory_back", "prepare_process"]

@@ -4,19 +4,21 @@ import errno
 import os
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
 from rich.console import Console
 
 from livestream import contract
-from livestream.app import LiveServer, prepare_process
+from livestream.app import LiveServer, give_memory_back, prepare_process
 from livestream.cli.logs import log_to_standard_error
 from livestream.settings import DEFAULTS, OPTIONS, Option, Settings, SettingsError, settings_from
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 RELOAD_SIGNAL = signal.SIGHUP
+#: How often memory that connections left behind is given back, in seconds.
+MEMORY_BACK_INTERVAL = 10.0
 
 
 def _click_type(option: Option, default: Any) -> click.ParamType[Any]:
@@ -65,9 +67,20 @@ def serve(**values: Any) -> None:
     server.start()
     console = Console(highlight=False, soft_wrap=True)
     _greet(console, server)
-    while signal.sigwait(signals) == RELOAD_SIGNAL:
-        server.reload()
+    _wait_for_the_end(server, signals)
     _say_goodbye(console, server)
+
+
+def _wait_for_the_end(server: LiveServer, signals: Sequence[signal.Signals]) -> None:
+    """Until a signal to stop comes; meanwhile this thread keeps house."""
+    while True:
+        came = signal.sigtimedwait(signals, MEMORY_BACK_INTERVAL)
+        if came is None:
+            give_memory_back()
+        elif came.si_signo == RELOAD_SIGNAL:
+            server.reload()
+        else:
+            return
 
 
 def _prepare(settings: Settings) -> None:

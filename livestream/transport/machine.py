@@ -47,6 +47,11 @@ SWITCH_INTERVAL_PER_THREAD: Final = 0.000_25
 FUTEX_SLOTS: Final = 16_384
 #: For prctl(2), which Python doesn't have.
 _LIBC: Final = ctypes.CDLL(None)
+#: For mallopt(3). One heap for all threads: Python lets one of them work at a time anyway, and what ended
+#: connections leave free lies together, where it can be given back.
+_M_ARENA_MAX: Final = -8
+#: Other C libraries have neither mallopt(3) nor malloc_trim(3).
+_IS_GLIBC: Final = hasattr(_LIBC, "malloc_trim")
 _PR_FUTEX_HASH: Final = 78
 _PR_FUTEX_HASH_SET_SLOTS: Final = 1
 #: Set when `prepare_process` was asked for a switch interval that grows with the threads.
@@ -94,10 +99,21 @@ def prepare_process(switch_interval: float, pin_cpu: str) -> None:
         _switch_interval_grows.set()
     # An older kernel refuses: it has one large table for all processes.
     _LIBC.prctl(_PR_FUTEX_HASH, _PR_FUTEX_HASH_SET_SLOTS, FUTEX_SLOTS, 0, 0)
+    if _IS_GLIBC:
+        _LIBC.mallopt(_M_ARENA_MAX, 1)
     gc.set_threshold(*COLLECTOR_THRESHOLDS)
     threading.stack_size(THREAD_STACK_BYTES)
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def give_memory_back() -> None:
+    """Gives the system what ended connections left free between the memory of others.
+
+    Half a millisecond with 1,000 clients; every thread that wants memory waits for it.
+    """
+    if _IS_GLIBC:
+        _LIBC.malloc_trim(0)
 
 
 def least_bound_processor() -> int:

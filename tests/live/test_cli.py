@@ -192,3 +192,18 @@ def test_a_server_runs_on_one_processor_unless_told_otherwise():
         with own_server(options) as server:
             found = os.sched_getaffinity(server.pid)
             assert len(found) == processors and found <= allowed
+
+
+def test_memory_is_given_back_while_it_waits_for_the_end():
+    program = (
+        "from importlib import import_module; from livestream.cli import cli\n"
+        "serve = import_module('livestream.cli.serve')\n"
+        "serve.MEMORY_BACK_INTERVAL = 0.01\n"
+        "serve.give_memory_back = lambda: print('given back', flush=True)\n"
+        "cli(['serve', '--host', '127.0.0.1', '--port', '0'])\n")
+    process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    with process:
+        lines = [next(line for line in process.stdout if line == "given back\n") for _ in range(3)]
+        process.terminate()
+        assert process.communicate(timeout=PATIENCE)[0].endswith("stopped\n")
+    assert (lines, process.returncode) == (["given back\n"] * 3, 0)

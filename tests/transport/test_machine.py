@@ -150,7 +150,9 @@ def process(monkeypatch):
     monkeypatch.setattr(resource, "getrlimit", lambda which: (256, 4096))
     monkeypatch.setattr(resource, "setrlimit", lambda which, limits: asked.append((which, limits)))
     monkeypatch.setattr(os, "sched_setaffinity", lambda pid, cpus: asked.append(("cpus", cpus)))
-    libc = SimpleNamespace(prctl=lambda *words: asked.append(("prctl", words)))
+    libc = SimpleNamespace(
+        prctl=lambda *words: asked.append(("prctl", words)),
+        mallopt=lambda *words: asked.append(("mallopt", words)))
     monkeypatch.setattr(machine, "_LIBC", libc)
     return asked
 
@@ -158,7 +160,7 @@ def process(monkeypatch):
 def test_a_process_is_prepared(process):
     machine.prepare_process(0.3, "none")
     assert process == [
-        ("switch", 0.3), ("prctl", (78, 1, machine.FUTEX_SLOTS, 0, 0)),
+        ("switch", 0.3), ("prctl", (78, 1, machine.FUTEX_SLOTS, 0, 0)), ("mallopt", (-8, 1)),
         ("stack", machine.THREAD_STACK_BYTES), (resource.RLIMIT_NOFILE, (4096, 4096)),
     ]
 
@@ -172,6 +174,25 @@ def test_the_kernel_s_table_of_waiting_threads_is_enlarged_where_a_process_has_i
     before, after = map(int, subprocess.check_output([sys.executable, "-c", program]).split())
     # Kernels before 6.16 know of no such table.
     assert after == (machine.FUTEX_SLOTS if before >= 0 else -1)
+
+
+def test_memory_that_threads_left_free_is_given_back():
+    """In a process of its own, whose memory nothing else changes."""
+    program = (
+        "import threading; from livestream.transport import machine\n"
+        "def rss(): return int(open('/proc/self/statm').read().split()[1]) * 4096\n"
+        "machine.prepare_process(0, 'none')\n"
+        "def fill(): kept.append([bytes(20_000 if i % 4 else 600) for i in range(2_000)])\n"
+        "kept = []\n"
+        "threads = [threading.Thread(target=fill) for _ in range(4)]\n"
+        "[t.start() for t in threads]; [t.join() for t in threads]\n"
+        "full = rss()\n"
+        # Every small one stays, so that no heap can shrink at its end.
+        "for blocks in kept: blocks[:] = [b for b in blocks if len(b) == 600]\n"
+        "free = rss(); machine.give_memory_back(); print(full, free, rss())\n")
+    full, free, trimmed = map(int, subprocess.check_output([sys.executable, "-c", program]).split())
+    assert full - free < 20e6, "it went back by itself"
+    assert full - trimmed > 80e6
 
 
 @pytest.mark.parametrize("threads, seconds", [(1, 0.3), (1_200, 0.3), (5_003, 1.25), (20_003, 5.0)])
