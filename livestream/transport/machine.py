@@ -5,6 +5,7 @@ Source: DESIGN, "What we already know about this stack"; proc(5), getrlimit(2), 
 
 import ctypes
 import gc
+import mmap
 import os
 import resource
 import sys
@@ -23,6 +24,8 @@ MAPS_PER_THREAD: Final = 3
 RESERVED_MAPS: Final = 1_000
 RESERVED_DESCRIPTORS: Final = 64
 RESERVED_THREADS: Final = 64
+#: In bytes: for all that isn't a stack, when memory is limited (`ulimit -v`).
+RESERVED_MEMORY: Final = 16 * 1024 * 1024
 #: Virtual size; what counts is what a thread touches, but a large stack may be given huge pages.
 THREAD_STACK_BYTES: Final = 256 * 1024
 
@@ -73,16 +76,25 @@ def client_ceiling(channel_threads: int) -> Ceiling:
 def make_room_for_a_thread() -> None:
     """Makes this process fit for one more thread, if `prepare_process` was told to see to that.
 
-    Raises RuntimeError, as `Thread.start` does, while there are still memory maps for one more.
-    At the very limit the system gives a thread its stack and the interpreter
+    Raises RuntimeError, as `Thread.start` does, while there are still memory maps and memory for one
+    more. At the very limit the system gives a thread its stack and the interpreter
     then finds no memory for it: CPython 3.11 waits for such a thread for ever,
-    or the C library ends the process.
+    or the C library ends the process, or the client is dropped without a word.
     """
     threads = threading.active_count()
     if threads >= _most_threads():
         raise RuntimeError("can't start new thread: memory maps are running out (vm.max_map_count)")
+    _require_memory()
     if _switch_interval_grows.is_set():
         sys.setswitchinterval(max(LEAST_SWITCH_INTERVAL, threads * SWITCH_INTERVAL_PER_THREAD))
+
+
+def _require_memory() -> None:
+    """Asks for a stack and the reserve, and gives both back at once."""
+    try:
+        mmap.mmap(-1, THREAD_STACK_BYTES + RESERVED_MEMORY, flags=mmap.MAP_PRIVATE).close()
+    except OSError as error:
+        raise RuntimeError("can't start new thread: memory is running out") from error
 
 
 def prepare_process(switch_interval: float, pin_cpu: str) -> None:

@@ -13,7 +13,9 @@ from typing import NamedTuple
 
 import psutil
 
+from livestream.contract import NO_THREAD_LEFT
 from livestream.wire.client import WireClient, WireError, http_request
+from livestream.wire.events import Kind
 from tests.faults.table import NOTHING, Outcome, held, left_behind
 from tests.support import PATIENCE, Command, next_text, wait_until
 
@@ -56,6 +58,16 @@ def _refused(url: str) -> str:
         return str(error)
 
 
+def _wait_for_an_answer(client: WireClient) -> None:
+    """An update, or the word that there is no thread for it: its handler may have had the last one."""
+    answers = ('{"type":"tps_update"', '{"type":"error"')
+    events = client.receive_until(
+        lambda event: event.kind is Kind.TEXT and event.text.startswith(answers), PATIENCE)
+    assert events and events[-1].kind is Kind.TEXT, f"neither an update nor an error came: {events}"
+    if events[-1].text.startswith(answers[1]):
+        assert NO_THREAD_LEFT in events[-1].text, events
+
+
 def _lacking(name: str, few: Callable[[psutil.Process], int], clients: int, **how: object) -> Outcome:
     """Lowers a limit of the running server, fills it with clients, and lifts it again."""
     with served("--log-level", "warning", **how) as server, ExitStack() as stack:
@@ -66,7 +78,7 @@ def _lacking(name: str, few: Callable[[psutil.Process], int], clients: int, **ho
         while not answer and inside < clients:
             try:
                 client = stack.enter_context(WireClient.connect(server.url, timeout=PATIENCE))
-                next_text(client, "tps_update")
+                _wait_for_an_answer(client)
                 inside += 1
             except (WireError, AssertionError) as error:
                 answer = str(error)

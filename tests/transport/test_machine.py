@@ -130,6 +130,21 @@ def test_a_thread_is_refused_while_there_are_still_maps_for_it(fake):
         machine.make_room_for_a_thread()
 
 
+def test_a_thread_is_refused_while_there_is_still_memory_for_it():
+    """In a process of its own, whose memory is limited."""
+    program = (
+        "import resource; from livestream.transport import machine\n"
+        "size = int(open('/proc/self/statm').read().split()[0]) * 4096\n"
+        "need = machine.THREAD_STACK_BYTES + machine.RESERVED_MEMORY\n"
+        "def limit(room): resource.setrlimit(resource.RLIMIT_AS, (size + room, -1))\n"
+        "limit(need + 2_000_000); machine.make_room_for_a_thread(); print('room')\n"
+        "limit(need - 2_000_000)\n"
+        "try: machine.make_room_for_a_thread()\n"
+        "except RuntimeError as error: print(error)\n")
+    said = subprocess.check_output([sys.executable, "-c", program], text=True)
+    assert said == "room\ncan't start new thread: memory is running out\n"
+
+
 def test_a_file_without_a_number_is_no_limit(tmp_path):
     (tmp_path / "pids.max").write_text("max\n")
     assert machine._read(str(tmp_path / "pids.max")) is None
