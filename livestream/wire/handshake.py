@@ -20,6 +20,7 @@ import h11
 
 from livestream import contract
 
+#: Name and value.
 Header = tuple[str, str]
 
 #: The key of the corpus's handshake cases: the example of RFC 6455, section 1.3.
@@ -81,7 +82,10 @@ class HttpAnswer(NamedTuple):
 
 
 def parse_url(url: str) -> Address:
-    """Takes a ws, wss, http or https URL apart; one without a path means contract.STREAM_PATH."""
+    """A ws, wss, http or https URL taken apart; without a path it means contract.STREAM_PATH.
+
+    WireError when it is no such URL.
+    """
     try:
         parts = urlsplit(url)
         port = parts.port
@@ -230,7 +234,8 @@ def http_request(
     """One HTTP/1.1 request on a connection of its own; `timeout` in seconds for all of it.
 
     Of `base_url` only scheme, host and port count. `path` goes out as it is; no header goes out
-    besides Host, `Accept-Encoding: identity` and those given. WireError when there is no answer.
+    besides Host, `Accept-Encoding: identity` and those given. WireError when there is no answer, or
+    HTTP forbids such a request.
     """
     address = parse_url(base_url)
     deadline = Deadline(timeout)
@@ -246,7 +251,7 @@ def http_request(
             with connection.getresponse() as response:
                 body = response.read()
                 return HttpAnswer(response.status, _lower(response.getheaders()), body)
-        except (http.client.HTTPException, OSError) as error:
+        except (http.client.HTTPException, OSError, ValueError) as error:
             raise WireError(f"{method} {path} at {base_url} got no answer: {_words(error)}.") from error
 
 

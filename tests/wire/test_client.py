@@ -437,3 +437,11 @@ def test_an_http_answer_that_trickles_runs_into_the_limit():
             conn.sendall(b"x")
     with ScriptedServer(script) as server, pytest.raises(WireError, match="no answer"):
         http_request(server.url, "GET", "/", timeout=SHORT)
+
+
+@pytest.mark.parametrize("path, headers", [
+    ("/\u00e4", []), ("/a b", []), ("/", [("A", "b\r\nC: d")]), ("/", [("A", "\u20ac")]),
+])
+def test_a_request_that_http_forbids_is_an_error_like_any_other(path, headers):
+    with ScriptedServer(answers(b"")) as server, pytest.raises(WireError, match="GET .* got no answer"):
+        http_request(server.url, "GET", path, headers)
