@@ -1,8 +1,11 @@
 """What the wire agrees on: addresses, channels, message types, intervals and limits.
 
 Every room may import this module; it imports nothing of ours. A fact of the
-protocol stands here and nowhere else. Source: SPEC, parts "Service",
-"Messages", "Frames" and "REST"; what the original lacks is marked "port".
+protocol stands here and nowhere else. Names end in their unit: `_MS`
+milliseconds, `_BYTES`, `_TPS` transactions per second, `_UNITS` UTF-16 units.
+Source: SPEC, parts "Service", "Messages", "Frames", "JSON as the original reads it"
+and "REST"; RFC 6455, section 7.4.1 (close codes). What the original lacks is
+marked "port".
 """
 
 from collections.abc import Mapping
@@ -74,7 +77,8 @@ UPDATE_TYPES: Final = frozenset(channel.message_type for channel in CHANNELS)
 #: The channel whose thread starts with every connection.
 INITIAL_CHANNEL: Final = TPS_UPDATES
 
-# What the updates say (SPEC, "Messages"): figures that are drawn, and payloads that are always the same.
+# What the updates say (SPEC, "Messages"): figures that are drawn, and payloads that are always the same;
+# `blockTime` and `avgLatency` are milliseconds.
 CURRENT_TPS: Final = range(776_000, 826_000)
 LATENCY_MS: Final = range(40, 60)
 PEAK_TPS: Final = 800_000

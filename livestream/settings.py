@@ -35,7 +35,7 @@ class Option(NamedTuple):
 
 
 class SettingsError(ValueError):
-    """A value is out of its bounds; the message is one line that names the setting."""
+    """A value is out of bounds, or can't be used; the message is one line that names the setting."""
 
 
 def _option(default: Any, help: str, **bounds: Any) -> Any:
@@ -44,7 +44,7 @@ def _option(default: Any, help: str, **bounds: Any) -> Any:
 
 @dataclass(frozen=True)
 class Settings:
-    """How a server runs. Raises SettingsError for a value out of bounds."""
+    """How a server runs. Raises SettingsError for a value out of bounds, or that doesn't go with another."""
 
     host: str = _option(contract.HOST, "Address to listen on; the default is every interface.")
     port: int = _option(contract.PORT, "TCP port; 0 takes a free one.", least=0, most=65_535)
@@ -177,7 +177,10 @@ class Settings:
 
 
 def settings_from(values: dict[str, Any]) -> Settings:
-    """Settings from option values, with the profile by its name. Raises SettingsError."""
+    """Settings from a value for each setting by name, the profile by its own name. Raises SettingsError.
+
+    KeyError without a profile, TypeError for a name that is no setting.
+    """
     name = values["profile"]
     if name not in PROFILES:
         raise SettingsError(f"profile is {name!r}; it must be one of {', '.join(PROFILES)}")
@@ -205,4 +208,8 @@ def _check(name: str, value: Any, option: Option) -> None:
 
 #: Every setting by name, with what the command line needs to know of it.
 OPTIONS: dict[str, Option] = {entry.name: entry.metadata["option"] for entry in _option_fields()}
+#: The default of every setting by name; the profile's is a Profile.
 DEFAULTS: dict[str, Any] = {entry.name: entry.default for entry in _option_fields()}
+# For pydoc: what the command line's help says stands once.
+Settings.__doc__ = "\n".join((
+    f"{Settings.__doc__}\n", *(f"- `{name}`: {option.help}" for name, option in OPTIONS.items())))

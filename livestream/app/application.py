@@ -41,7 +41,9 @@ def create_app(settings: Settings = Settings()) -> Flask:
     """The service as a WSGI application: the stream's endpoint, the REST resources, the statistics.
 
     It starts no thread before the first request. Run it in one process: the
-    registry lives in memory. TLS is its server's affair. Raises SettingsError.
+    registry lives in memory. TLS is its server's affair. What it is made of is
+    `app.extensions["livestream"]`, a `livestream.app.Parts`. Raises SettingsError
+    for `tls_cert`, and for an origin, proxy, rate, token, key or source that can't be used.
     """
     if settings.tls_cert or settings.tls_key:
         raise SettingsError("tls_cert and tls_key are for LiveServer: another server has its own")
@@ -49,7 +51,7 @@ def create_app(settings: Settings = Settings()) -> Flask:
 
 
 def build_app(settings: Settings) -> Flask:
-    """The same for whoever sees to TLS. Raises SettingsError."""
+    """`create_app` for a server that speaks TLS itself: `tls_cert` may be set. Raises SettingsError."""
     door = open_door(settings)
     clock = SystemClock()
     random = Random()

@@ -29,6 +29,6 @@ class Parts(NamedTuple):
 
 
 def parts_of(app: Flask) -> Parts:
-    """Those of an application that `create_app` made."""
+    """The `Parts` of an application that `create_app` made. Raises KeyError for any other."""
     parts: Parts = app.extensions[EXTENSION]
     return parts

@@ -76,7 +76,7 @@ class LiveServer:
         return client_ceiling(len(contract.CHANNELS) * broadcaster.threads_per_subscription)
 
     def start(self) -> None:
-        """Starts answering; returns at once."""
+        """Starts answering; returns at once. Raises RuntimeError when called again, or no thread is left."""
         self._http.start()
 
     def __enter__(self) -> "LiveServer":
@@ -101,7 +101,7 @@ class LiveServer:
     def stop(self) -> list[threading.Thread]:
         """No new connections, Close 1001 to every client, channels woken, one deadline for all joins.
 
-        Returns the threads that were still running at the deadline.
+        Returns the threads that were still running at the deadline, STOPPING_TIME seconds after the call.
         """
         deadline = time.monotonic() + STOPPING_TIME
         closing_deadline = time.monotonic() + CLOSING_TIME

@@ -34,7 +34,10 @@ _DOING = {
 
 
 def says_limits(setup: Setup, threads_per_client: int, anyway: bool) -> list[str]:
-    """Refuses what the machine has no room for; with `anyway` that becomes notes. ProbeError."""
+    """Refuses what the machine has no room for by click's UsageError; with `anyway` returns it as notes.
+
+    ProbeError when the server's process is gone or somebody else's.
+    """
     short = [told(shortage) for shortage in setup.shortages(threads_per_client)]
     if short and not anyway:
         most = max(setup.clients)
@@ -61,7 +64,10 @@ def try_server(setup: Setup) -> None:
 
 
 def run(results: Results, plan: Sequence[Planned], folder: Path) -> int:
-    """Measures, writes, tells; returns the exit code. KeyboardInterrupt once all is written."""
+    """Measures, writes, tells; returns the exit code. KeyboardInterrupt once all is written.
+
+    click's UsageError when the folder can't be written.
+    """
     interrupted = False
     # The server and the load are in sessions of their own: who ends this command otherwise would leave them.
     for end in (signal.SIGTERM, signal.SIGHUP):

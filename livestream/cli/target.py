@@ -73,7 +73,7 @@ def target_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def make_target(
     url: str, headers: tuple[tuple[str, str], ...], authority: str | None, timeout: float,
 ) -> Target:
-    """The server as the player knows it."""
+    """The server as the player knows it; `timeout` in seconds. TargetError when `authority` can't be read."""
     context = trusting(authority) if authority else None
     return Target(url, headers, context, Limits(answer=timeout))
 

@@ -58,9 +58,9 @@ class StreamClient:
     ) -> None:
         """`url` with ws, wss, http or https; without a path it means the stream's. Doesn't connect yet.
 
-        `headers` go with the handshake and with every poll; `ssl_context`
-        says whom to trust, by default whom the system does. StreamError when
-        the URL or a header can't be.
+        `headers`, pairs of name and value, go with the handshake and with every
+        poll; `ssl_context` says whom to trust, by default whom the system does.
+        StreamError when the URL or a header can't be.
         """
         self.url = url
         #: Messages that were not of the stream's form and were passed over.
@@ -85,7 +85,7 @@ class StreamClient:
     def connect(self) -> Self:
         """Starts connecting and returns at once; see `wait_for`. Nothing more happens when called again.
 
-        StreamError after `close`.
+        StreamError after `close`, or when the system has no thread left.
         """
         with self._changed:
             self._require_not_closed()
@@ -151,7 +151,10 @@ class StreamClient:
         return self._problem
 
     def on_state(self, handler: Callable[[State], object]) -> Callable[[], None]:
-        """Calls `handler` with every new state, in order; returns what removes it."""
+        """Calls `handler` with every new state, in order; returns what removes it.
+
+        TypeError when `handler` can't be called.
+        """
         return self._state_handlers.add(ALL, handler)
 
     def wait_for(self, state: State, timeout: float | None = None) -> bool:
@@ -163,11 +166,12 @@ class StreamClient:
     # Messages.
 
     def on(self, message_type: str, handler: Callable[[Message], object]) -> Callable[[], None]:
-        """Calls `handler` with every message of this type, or of any with ALL; returns what removes it.
+        """Calls `handler` with every message of this type; returns what removes it.
 
-        A type may have several handlers; they are called in the order in
-        which they were added, those for ALL last. A handler that is removed
-        is not called any more, but for a call that has begun.
+        With `livestream.client.ALL` ("*") for the type, with every message. A type may
+        have several handlers; they are called in the order in which they were added,
+        those for ALL last. A handler that is removed is not called any more, but for a
+        call that has begun. TypeError when `handler` can't be called.
         """
         return self._handlers.add(message_type, handler)
 
@@ -199,7 +203,8 @@ class StreamClient:
         `interval_ms` ask for what only a server with these `extensions`
         gives; others ignore it. Of the extension `since` a later connection
         makes use by itself, so that updates that were missed come first,
-        marked `replayed`. StreamError after `close`, or when an option can't be.
+        marked `replayed`. StreamError after `close`, or when the channel is no text
+        or an option can't be.
         """
         self._require_not_closed()
         self._session.subscribe(_checked(channel), subscribe_options(validators, interval_ms))

@@ -46,7 +46,7 @@ class Connection(simple_websocket.Client):  # type: ignore[misc]
     """One WebSocket connection after its handshake. Any thread may send and close; one receives."""
 
     def __init__(self, door: Door, settings: ClientSettings, stop: Stop) -> None:
-        """Connects and shakes hands. Lost when that fails in time, CalledOff when `stop` comes first."""
+        """Connects and shakes hands. Lost when that fails or takes too long, CalledOff when `stop` is set."""
         self._door = door
         self._settings = settings
         self._stop = stop

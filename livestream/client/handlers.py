@@ -36,7 +36,10 @@ class Handlers(Generic[T]):
         self._registered: dict[str, tuple[_Registration[T], ...]] = {}
 
     def add(self, key: str, handler: Callable[[T], object]) -> Callable[[], None]:
-        """Adds a handler, also one that is there already; returns what removes it, once. TypeError."""
+        """Adds a handler, also one that is there already; returns what removes it, once.
+
+        TypeError when it can't be called.
+        """
         if not callable(handler):
             raise TypeError(f"A handler is called with each message: {handler!r} can't be.")
         added = _Registration(handler)

@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 class State(StrEnum):
-    """What a client is doing; each value is its own name as text."""
+    """What a client is doing; each member is its value as text: State.OPEN == "open"."""
 
     CONNECTING = "connecting"
     OPEN = "open"

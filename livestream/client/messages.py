@@ -15,7 +15,10 @@ from livestream import contract
 
 @dataclass(frozen=True)
 class Message:
-    """One message of the stream."""
+    """One message of the stream; `timestamp` and `received` in milliseconds since 1970.
+
+    `polled`: made from the blockchain statistics. `replayed`: kept by the server and sent again.
+    """
 
     #: As in the table of SPEC, "Messages": `tps_update`, `pong`, …
     type: str
@@ -40,7 +43,10 @@ class Message:
 
 
 def read_message(text: str, received: int) -> Message | None:
-    """The message that a text holds; None when it is no JSON, or not of the stream's shape."""
+    """The message that a text holds, `received` in milliseconds since 1970.
+
+    None when it is no JSON, or not of the stream's shape.
+    """
     members = _read_object(text)
     message_type, payload, timestamp = (members.get(name) for name in ("type", "payload", "timestamp"))
     if isinstance(message_type, str) and isinstance(payload, dict) and _is_integer(timestamp):
@@ -52,7 +58,8 @@ def read_message(text: str, received: int) -> Message | None:
 def read_statistics(text: str, received: int) -> Message | None:
     """Blockchain statistics as a `tps_update` that is marked as polled; None when they hold no such figures.
 
-    `latency` is their `averageLatency` in milliseconds, and may have a fraction.
+    `received` in milliseconds since 1970. `latency` is their `averageLatency` in
+    milliseconds, and may have a fraction.
     """
     members = _read_object(text)
     statistics, performance = members.get("transactionStats"), members.get("performance")

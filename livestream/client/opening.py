@@ -18,6 +18,7 @@ import h11
 from livestream import contract
 from livestream.client.settings import StreamError
 
+#: Name and value.
 Header = tuple[str, str]
 
 #: Whether a scheme means TLS, and the port that it means.
@@ -176,7 +177,7 @@ class Door:
     def open(self, deadline: Deadline, stop: Stop) -> socket.socket:
         """A connected socket, with TLS where the URL asks for it; `stop` watches it.
 
-        Tries every address that the name has. Lost when none answers in time, CalledOff.
+        Tries every address that the name has. Lost when none answers in time, CalledOff when `stop` is set.
         """
         error = Lost(f"{self.address.host!r} has no address.")
         for family, address in self._resolve():

@@ -16,7 +16,10 @@ _OK: Final = 200
 
 
 def poll_statistics(door: Door, settings: ClientSettings, clock: Clock, stop: Stop) -> Message:
-    """One GET of the statistics on a connection of its own. Lost when that fails in time, CalledOff."""
+    """One GET of the statistics on a connection of its own.
+
+    Lost when it fails or takes longer than `poll_timeout`, CalledOff when `stop` comes first.
+    """
     url = f"{door.address.statistics} at {door.address.url}"
     deadline = Deadline(settings.poll_timeout)
     sock = door.open(deadline, stop)

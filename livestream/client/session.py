@@ -55,7 +55,7 @@ class Session:
             return tuple(self._channels)
 
     def begin(self, connection: Connection) -> None:
-        """A connection is open: every subscription goes out on it, once. Lost."""
+        """A connection is open: every subscription goes out on it, once. Lost when it can't be written."""
         with self._lock:
             self._connection = connection
             for channel, options in self._channels.items():
@@ -88,7 +88,10 @@ class Session:
             self._send(unsubscribe_text(channel))
 
     def ping(self, timeout: float, why_not: Callable[[], str]) -> float:
-        """Sends a ping and waits for its pong; the round trip in seconds. StreamError."""
+        """Sends a ping and waits `timeout` seconds for its pong; the round trip in seconds.
+
+        StreamError when there is no connection (`why_not` says why), or no pong comes.
+        """
         with self._lock:
             if self._connection is None:
                 raise StreamError(why_not())

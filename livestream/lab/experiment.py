@@ -17,7 +17,7 @@ from livestream.wire.handshake import WireError, http_request
 
 #: How long the threads of clients that have gone may stay, in seconds beyond the slowest channel's interval.
 LINGERING: Final = 15.0
-#: Starting and stopping a server of ours, and counting its transport threads, take about so long.
+#: Starting and stopping a server of ours, and counting its transport threads, take about so long, in seconds.
 PREPARING: Final = 5.0
 #: A thread per channel, and one that reads.
 THREADS_PER_CLIENT: Final = len(CHANNELS) + 1
@@ -91,7 +91,10 @@ class Setup:
         return self.load.warm_up + LINGERING
 
     def shortages(self, threads_per_client: int = THREADS_PER_CLIENT) -> list[Shortage]:
-        """Limits of this machine that are too low for the most clients. ProbeError."""
+        """Limits of this machine that are too low for the most clients.
+
+        ProbeError when the server's process is gone or somebody else's.
+        """
         return shortages(max(self.clients), threads_per_client, self.pid)
 
     def _transport_threads(self, options: tuple[str, ...]) -> int:

@@ -35,7 +35,7 @@ class Load:
 
     @property
     def warm_up(self) -> float:
-        """Every channel has sent at least twice when the slowest has: only then gaps are steady."""
+        """Seconds until the slowest channel has sent at least twice: only then gaps are steady."""
         return max(channel.interval_ms for channel in CHANNELS) / 1_000 * self.time_scale
 
     @property
@@ -57,7 +57,7 @@ def load_from_json(text: str) -> Load:
 
 #: Events after which the load waits until they have been handled: before its window and after it.
 PAUSES: Final = ("settled", "measured")
-#: Is told each event as it happens: its name, and what the load says beside it.
+#: Is told each event as it happens: its name, and what the load says beside it (see `swarm`).
 OnEvent = Callable[[str, dict[str, Any]], None]
 #: Runs a load to its end and returns its result.
 RunLoad = Callable[[Load, OnEvent], dict[str, Any]]
@@ -68,9 +68,10 @@ class LoadError(Exception):
 
 
 def run_load(load: Load, on_event: OnEvent) -> dict[str, Any]:
-    """Runs the load in a process of its own and returns its result (`swarm`'s last line). LoadError.
+    """Runs the load in a process of its own and returns its result (`swarm`'s last line).
 
-    In a session of its own, so that Ctrl-C ends it from here: it never outlives this call.
+    LoadError when it ends without one. In a session of its own, so that Ctrl-C ends it from here: it never
+    outlives this call.
     """
     with tempfile.TemporaryFile("w+") as complaints:
         process = subprocess.Popen(

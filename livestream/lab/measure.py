@@ -109,7 +109,7 @@ def measure(
 
 
 def tls_for(load: Load) -> ssl.SSLContext | None:
-    """What connections of ours beside the load trust: as it does."""
+    """What connections of ours beside the load trust: as it does. OSError when that file can't be read."""
     return ssl.create_default_context(cafile=load.authority) if load.authority else None
 
 

@@ -18,6 +18,7 @@ from typing import Final, NamedTuple
 
 import psutil
 
+#: Gives seconds that never run backwards.
 Clock = Callable[[], float]
 
 #: For clock_getcpuclockid(3), which Python doesn't have.

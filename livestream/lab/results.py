@@ -38,6 +38,7 @@ def _quantiles(name: str, title: str, unit: str, digits: int, scales: bool = Fal
 #: Names of figures end in these; what they are called, and the share of values below.
 QUANTILES: Final = {"p50": "p50", "p90": "p90", "p99": "p99", "p999": "p99.9", "max": "max"}
 
+#: Every figure that a step may have, by name.
 FIGURES: Final[dict[str, Figure]] = {
     # What the clients saw.
     "up": Figure("clients that came up", ""),
@@ -172,7 +173,11 @@ class Results:
 
 
 def results_json(results: Results) -> str:
-    """All of it, as JSON text."""
+    """All of it as one JSON object: `format`, the fields of Results, `finished` and `figures`.
+
+    `figures` has of each name `title`, `unit`, `digits` and `scales`. ValueError for a figure that JSON
+    lacks, such as NaN.
+    """
     record: dict[str, Any] = {"format": FORMAT} | asdict(results) | {"finished": results.finished}
     record["steps"] = [
         asdict(step) | {"timeline": [moment._asdict() for moment in step.timeline]} for step in results.steps
@@ -182,7 +187,7 @@ def results_json(results: Results) -> str:
 
 
 def results_csv(results: Results) -> str:
-    """One row per step; the columns are the figures that any step has, with units."""
+    """One row per step: condition, clients, valid, the figures that any step has ("name [unit]"), remarks."""
     names = [name for name in FIGURES if any(name in step.figures for step in results.steps)]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

@@ -5,6 +5,10 @@ JSON object per line, events as they happen and the result last. Times are in
 seconds, but for lateness and connecting, which are in milliseconds. With `-`
 for the URL a whole `Load` comes as a line of JSON on standard input, and before
 and after the window nothing happens until another line comes.
+
+Events: `connecting` and `up` (with `up`, the clients so far), `settled`, `window` and
+`slice` (with `messages`, those of the window so far), `measured`, `closing`, `closed`
+(with `open`, those that the server did not close), `result` (see `Swarm.run`).
 """
 
 import argparse
@@ -76,7 +80,17 @@ class Swarm:
         self._came_and_went = 0
 
     async def run(self) -> dict[str, Any]:
-        """Connects, warms up, measures, leaves; returns what is printed as the result."""
+        """Connects, warms up, measures, leaves; returns what is printed as the result:
+
+        - `clients` that were asked for, `up`; `failed` to come up, with `failures`, three reasons at most;
+          `lost` before the window closed; `not_closed` by the server after their goodbye.
+        - `seconds` of the window, and what came in it: `messages`, `updates`, `missed` updates, `delivered`
+          (a share, 0 to 1), `bytes_per_second_and_client`; `channels`: by name `updates`, `missed` and
+          `bytes_per_second_and_client`.
+        - `connect_ms`, `lateness_ms`, `own_lag_ms`: by the names of QUANTILES, {} of nothing.
+        - `closed_connections` that came and went in the window, `passing_failed` that could not be made.
+        - `own_cpu`, the load's own, as a share of one processor; `doubts`, one sentence each.
+        """
         await self._open_all()
         _say("up", up=len(self._clients))
         churn = asyncio.create_task(self._churn())

@@ -54,7 +54,7 @@ class Watch:
         self._owed = dict.fromkeys(NAMES, 0)
 
     def note(self, payload: bytes, size: int, now: float) -> None:
-        """A text message of so many bytes on the wire has come."""
+        """A text message of `size` bytes on the wire came `now`, in seconds of the monotonic clock."""
         tally = self._tally
         if tally.open:
             tally.messages += 1

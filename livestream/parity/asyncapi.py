@@ -80,7 +80,10 @@ def document() -> dict[str, Any]:
 
 
 def document_text() -> str:
-    """The document as JSON, indented by two, one line feed at its end. JSON is a legal form of AsyncAPI."""
+    """The document as JSON, indented by two, one line feed at its end. JSON is a legal form of AsyncAPI.
+
+    PackageNotFoundError as in `document`.
+    """
     messages = (*SERVER_MESSAGES, *CLIENT_MESSAGES)
     whole = {
         "asyncapi": ASYNCAPI,

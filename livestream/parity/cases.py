@@ -139,7 +139,10 @@ def load_session(name: str | Path) -> Session:
 
 
 def wire_bytes(step: Record) -> bytes:
-    """The bytes that a step puts on the wire. ValueError for a step of no known sort."""
+    """The bytes that a step puts on the wire: `text`, `frame`, `padded_ping` or `raw_hex`.
+
+    ValueError, or KeyError, TypeError or AttributeError, for a step that is not of this form.
+    """
     sort = _sort(step)
     return _STEPS[sort](step)
 

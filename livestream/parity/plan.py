@@ -58,14 +58,17 @@ class Plan:
         return in_layer and (not self.chosen or f"{layer}/{name}" in self.chosen)
 
     def cases(self) -> list[Case]:
-        """All cases but sessions. CorpusError when a file can't be used, or a name fits nothing."""
+        """All cases but sessions. CorpusError when a file can't be used, or two have a case of one name."""
         found = [case for file in _case_files(self.corpus) for case in load_cases(file)]
         _require_distinct((LAYERS[case.kind], case.name) for case in found)
         cases = found if self.corpus else expected_cases(self.faults)
         return [case for case in cases if self.wants(LAYERS[case.kind], case.name)]
 
     def sessions(self) -> list[Session]:
-        """The sessions, as the faults have them; none for a server that is expected to be mute."""
+        """The sessions, as the faults have them; none for a server that is expected to be mute.
+
+        CorpusError when a file can't be used, or two have a session of one name.
+        """
         if MUTE in self.faults and not self.corpus:
             return []
         sessions = [load_session(file) for file in _session_files(self.corpus)]

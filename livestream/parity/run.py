@@ -48,7 +48,7 @@ class CannotRun(Exception):
 
 
 class Comparison:
-    """One run of a plan."""
+    """One run of a plan. CannotRun when there is nothing to play, CorpusError when a file can't be used."""
 
     def __init__(self, plan: Plan) -> None:
         self._contract = ContractLog()
@@ -76,7 +76,10 @@ class Comparison:
         return self.notes[0] if self.notes else "No case fits this choice: see --only and --case."
 
     def run(self, on_done: OnDone = _unheard) -> None:
-        """Everything that was planned, into `results`. CannotRun when a server can't be reached."""
+        """Everything that was planned, into `results`.
+
+        CannotRun when a server can't be reached, or Hypothesis is wanted and not installed.
+        """
         self._on_done = on_done
         self._reach_all()
         for stage in (self._ask_reference, self._opening, self._threads, self._in_parallel,

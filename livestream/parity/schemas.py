@@ -16,7 +16,7 @@ Json = dict[str, Any]
 CORRECTED: Final = "corrected"
 ONLY_CORRECTED: Final = f"only in profile `{CORRECTED}`"
 ONLY_PORT: Final = "only from the Python port"
-#: The moment of every example: 23 November 2026, the day of the corpus.
+#: The moment of every example, in milliseconds since 1970: 23 November 2026, the day of the corpus.
 EXAMPLE_TIME: Final = 1_795_423_078_888
 
 

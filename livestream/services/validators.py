@@ -84,7 +84,11 @@ class Validator:
         return min(100.0, max(0.0, 0.6 * self.uptime + 0.4 * 100 * produced))
 
     def to_payload(self) -> Payload:
-        """The validator as both REST answers show it, keys in the recorded order."""
+        """The validator as both REST answers show it, keys in the recorded order.
+
+        `uptime`, `votingPower` and `performance` in percent, `stake` in tokens, `lastBlockTime` and
+        `registeredAt` as of `iso_instant`.
+        """
         return {
             "validatorId": self.validator_id,
             "publicKey": self.public_key,
@@ -148,7 +152,10 @@ class LiveValidatorsService:
             return None
 
     def health(self) -> Payload:
-        """The body of GET /api/v11/live/validators/health."""
+        """The body of GET /api/v11/live/validators/health.
+
+        `status`, `message`, `totalValidators`, `activeValidators`, `networkBlockHeight`.
+        """
         with self._lock:
             self._ensure_started()
             totals = self._count()

@@ -41,7 +41,10 @@ class Broadcaster(Protocol):
         """How many subscriptions of this client run, in all or of one channel; stopped ones don't count."""
 
     def stop(self, connection: Connection, channel_name: str | None = None) -> Sequence[Joinable]:
-        """Ends the client's subscriptions, in all or of one channel; never waits for a send."""
+        """Ends the client's subscriptions, in all or of one channel; never waits for a send.
+
+        Returns what may still be sending, for joining.
+        """
 
     def stop_everything(self) -> list[threading.Thread]:
         """Ends every subscription of every client; returns the threads, for joining."""

@@ -16,7 +16,10 @@ from livestream.services.interfaces import Payload, ValidatorTotals
 
 
 class Source(Protocol):
-    """Where the payloads come from: one method per message type, called by many threads."""
+    """Where the payloads come from: one method per message type, called by many threads at once.
+
+    Each returns a dict of JSON values, whose keys go out in their order.
+    """
 
     def tps_update(self) -> Payload:
         """Transactions per second: `currentTPS`, `peakTPS`, `averageTPS`, `latency` (ms)."""
@@ -28,7 +31,7 @@ class Source(Protocol):
         """The network: `activeNodes`, `totalNodes`, `networkHealth`, `avgLatency` (ms)."""
 
     def validator_update(self) -> Payload:
-        """How many validators there are, in all and by status."""
+        """`totalValidators`, `activeValidators`, `inactiveValidators`, `jailedValidators`."""
 
 
 class Unavailable(Exception):
@@ -69,7 +72,7 @@ class SimulatedSource:
 
 
 class Channel(NamedTuple):
-    """One channel as it runs: `interval` in seconds, time scale applied."""
+    """One channel as it runs: `interval` in seconds, time scale applied; `payload` may raise Unavailable."""
 
     name: str
     message_type: str

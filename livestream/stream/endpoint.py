@@ -63,6 +63,7 @@ class LiveStreamWebSocket:
         max_threads_per_connection: int = contract.MAX_THREADS_PER_CONNECTION,
         extensions: Extensions = NoExtensions(),
     ) -> None:
+        """`max_threads_per_connection` 0 lifts the limit; `random` draws the connections' ids."""
         self._profile = profile
         self._registry = registry
         self._broadcaster = broadcaster

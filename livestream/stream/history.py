@@ -93,7 +93,10 @@ class History:
                     self._record(name)
 
     def after(self, channel_name: str, since: int) -> Missed:
-        """What the channel said after `since`; nothing, and not complete, where none is recorded."""
+        """What the channel said after `since`, in milliseconds since 1970.
+
+        Nothing, and not complete, where none is recorded.
+        """
         ring = self._rings.get(channel_name)
         return ring.after(since, self._clock.now_ms()) if ring is not None else Missed([], False)
 

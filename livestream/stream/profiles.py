@@ -5,6 +5,7 @@ of a connection", "As shipped" and "As reported".
 """
 
 from dataclasses import Field, dataclass, field, fields, replace
+from inspect import cleandoc
 from typing import Any, Final, NamedTuple
 
 
@@ -22,7 +23,11 @@ def _fault(does: str, promised: str, shown_by: str) -> Any:
 
 @dataclass(frozen=True)
 class Profile:
-    """Which faults of the original are present. A flag that is True is a fault that shows."""
+    """Which faults of the original are present. A flag that is True is a fault that shows.
+
+    The sets that a server takes are ORIGINAL, SHIPPED and CORRECTED of `livestream.stream.profiles`; FAULTS
+    there says of each flag also what the report promised and which corpus case shows it.
+    """
 
     name: str
 
@@ -75,6 +80,9 @@ def _flag_fields() -> tuple["Field[Any]", ...]:
 
 #: Every flag by name, with its three sentences.
 FAULTS: Final[dict[str, Fault]] = {entry.name: entry.metadata["fault"] for entry in _flag_fields()}
+# For pydoc: what a flag does stands once.
+Profile.__doc__ = "\n".join((
+    f"{cleandoc(Profile.__doc__ or '')}\n", *(f"- `{name}`: {fault.does}" for name, fault in FAULTS.items())))
 
 #: The report's promises kept: no fault.
 CORRECTED: Final = Profile("corrected")

@@ -121,7 +121,7 @@ class Guard:
                 self._under_way.pop(caller, None)
 
     def report(self) -> dict[str, object]:
-        """`errors` so far, the `last_error`'s kind and not its text, calls `under_way`, the oldest's age."""
+        """`errors` so far, the kind of the `last_error`, calls `under_way`, the oldest's age `longest_ms`."""
         with self._lock:
             now = self._clock.monotonic()
             oldest = min(self._under_way.values(), default=now)

@@ -132,7 +132,10 @@ class CompressedWebSocket(WebSocket):
 def open_compressed(
     environ: dict[str, Any], limits: Limits, subprotocols: Sequence[str] = ()
 ) -> WebSocket:
-    """A connection with the first acceptable offer of the client's, or without compression."""
+    """A connection with the first acceptable offer of the client's, or without compression.
+
+    Raises what WebSocket raises.
+    """
     for offer in environ.get("HTTP_SEC_WEBSOCKET_EXTENSIONS", "").split(","):
         deflate = Deflate(limits.message)
         parameters = _accept(deflate, offer.strip())

@@ -96,7 +96,7 @@ class Sock(flask_sock.Sock):  # type: ignore[misc]
         compression: bool = False,
         refused: Refused = nobody,
     ) -> None:
-        """`refusal` is asked before a handshake is answered: a response in place of it, or None.
+        """`refusal` is asked before a handshake is answered: None, or in place of it a 401, 403 or 429.
 
         Of the `subprotocols` the first that a client offers is agreed on,
         and `compression` if it offers that.
@@ -120,7 +120,7 @@ class Sock(flask_sock.Sock):  # type: ignore[misc]
         """Registers a function that is called with the connection, as Flask-Sock's `route` does.
 
         A failed handshake is answered 404, or 400 for a malformed key; a
-        connection too many gets 503.
+        connection too many gets 503, one by another server's own TLS 501.
         """
 
         def decorator(function: Callable[..., None]) -> Callable[..., Response]:

@@ -89,7 +89,7 @@ class HttpServer:
         return host, port
 
     def start(self) -> None:
-        """Starts accepting."""
+        """Starts answering; returns at once. Raises RuntimeError when called again, or no thread is left."""
         self._acceptor.start()
 
     def stop_accepting(self) -> None:

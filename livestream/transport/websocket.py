@@ -57,9 +57,9 @@ class WebSocket(simple_websocket.Server):  # type: ignore[misc]
     ) -> None:
         """Answers the handshake with 101; the request must have been checked.
 
-        Of the `subprotocols` the first that the client offers is agreed on.
-
-        Raises OSError when the client is gone.
+        Of the `subprotocols` the first that the client offers is agreed on. Raises
+        OSError when the client is gone, UnsafeTls for a server's own TLS socket,
+        RuntimeError when the environ holds no socket.
         """
         # Guards the protocol's state, `connected`, and every write to the socket.
         self._lock = threading.Lock()

@@ -16,6 +16,7 @@ from livestream import contract
 from livestream.web.refusals import PolicyError
 
 METHODS: Final = ("GET", "POST", "PUT", "DELETE", "OPTIONS")
+#: How long a browser may keep a preflight's answer, in seconds.
 MAX_AGE: Final = 86_400
 #: The ports that an origin leaves out.
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}

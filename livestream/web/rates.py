@@ -19,6 +19,7 @@ from limits.strategies import MovingWindowRateLimiter
 from livestream.contract import MAX_EXCESSES, RATE_LIMIT_EXCEEDED
 from livestream.web.refusals import PolicyError
 
+#: Gives seconds that never run backwards.
 Clock = Callable[[], float]
 #: The largest amount that is kept count of: one entry of memory for each.
 MOST: Final = 100_000
@@ -94,15 +95,15 @@ class Windows(Storage, MovingWindowSupport):
         return ValueError
 
     def incr(self, key: str, expiry: float, amount: int = 1) -> int:
-        """Not in a moving window."""
+        """Not in a moving window: raises TypeError."""
         raise TypeError(_NO_COUNTER)
 
     def get(self, key: str) -> int:
-        """Not in a moving window."""
+        """Not in a moving window: raises TypeError."""
         raise TypeError(_NO_COUNTER)
 
     def get_expiry(self, key: str) -> float:
-        """Not in a moving window."""
+        """Not in a moving window: raises TypeError."""
         raise TypeError(_NO_COUNTER)
 
 
@@ -145,7 +146,7 @@ def parse_rate(option: str, text: str) -> limits.RateLimitItem:
 
 
 class Excess(NamedTuple):
-    """What a message beyond the rate is answered with."""
+    """What a message beyond the rate is answered with: the text `error`, as a Close frame if it `closes`."""
 
     error: str
     closes: bool
@@ -155,6 +156,7 @@ class MessageRate:
     """One connection's messages. After MAX_EXCESSES in a row beyond the rate the next one closes it."""
 
     def __init__(self, option: str, text: str, **options: Any) -> None:
+        """`text` as for Rate, empty for no limit; `option` is what an error calls it. Raises PolicyError."""
         self._rate = Rate(option, text, **options)
         self._excesses = 0
 

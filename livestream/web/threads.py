@@ -166,10 +166,10 @@ class ThreadList:
           calls `under_way` and `longest_ms`, the age of the oldest of them.
 
         A cell: `name` of the thread (null for a subscription without one), `role` (handler, channel,
-        worker), `channel`, `state` (running, sleeping, sending, waiting: for the session's lock, reading:
-        from the socket, shared: a worker sends for it), `age_ms`, `sends` (updates; null for the handler),
-        `runs` (the Python function), `at` (where its code stands, or null), `mirrors` (the original's
-        method, or null).
+        worker), `channel` (null but for a channel's), `state` (running, sleeping, sending, waiting: for the
+        session's lock, reading: from the socket, shared: a worker sends for it), `age_ms` (null for a
+        worker), `sends` (updates; null but for a channel's), `runs` (the Python function), `at` (where its
+        code stands, or null), `mirrors` (the original's method, or null).
         """
         groups: dict[str, list[Subscription]] = {}
         owners: dict[str, Connection] = {}

@@ -28,9 +28,12 @@ __all__ = [
     "handshake_request", "http_request", "parse_url",
 ]
 
+#: Gives seconds that never run backwards.
 Clock = Callable[[], float]
 
+#: In seconds.
 DEFAULT_TIMEOUT: Final = 10.0
+#: Read at once, in bytes.
 READ_SIZE: Final = 65_536
 #: How long leaving a `with` block waits for the server's Close frame, in seconds.
 CLOSE_TIMEOUT: Final = 1.0
@@ -41,7 +44,9 @@ _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 class WireClient:
     """One connection. `connect` makes it ready for messages; `open` leaves the handshake to the caller.
 
-    Leaving a `with` block closes politely, or just drops the connection when an exception leaves it.
+    Each `timeout` is in seconds; None means the one that the client was made with. Whatever sends raises
+    WireError when the connection fails or that time passes first. Leaving a `with` block closes politely, or
+    just drops the connection when an exception leaves it.
     """
 
     def __init__(
@@ -70,7 +75,7 @@ class WireClient:
         clock: Clock = time.monotonic,
         read_size: int = READ_SIZE,
     ) -> "WireClient":
-        """Connects TCP (and TLS) and sends nothing. WireError when that fails within `timeout` seconds."""
+        """Connects TCP (and TLS) and sends nothing. WireError when that fails, or not within `timeout` s."""
         sock = open_socket(parse_url(url), Deadline(timeout), ssl_context)
         return cls(sock, url, timeout=timeout, clock=clock, read_size=read_size)
 
@@ -104,7 +109,10 @@ class WireClient:
         return client
 
     def handshake(self, request: bytes, timeout: float | None = None) -> HttpAnswer:
-        """Sends a request and reads the head of its answer; after a 101 what follows is frames."""
+        """Sends a request and reads the head of its answer; after a 101 what follows is frames.
+
+        WireError when the connection fails, the time passes, or what comes is not HTTP.
+        """
         deadline = self._deadline(timeout)
         self.send_raw(request)
         answer, rest = read_answer(lambda: self._receive_bytes(deadline), self.url)
@@ -129,7 +137,7 @@ class WireClient:
         return self._reader.pending
 
     def send_text(self, text: str) -> None:
-        """One masked text message in one frame."""
+        """One masked text message in one frame. ValueError for a lone surrogate, which UTF-8 lacks."""
         self.send_raw(encode_frame(Opcode.TEXT, text.encode()))
 
     def send_frame(
@@ -210,7 +218,7 @@ class WireClient:
         self.release()
 
     def half_close(self) -> None:
-        """Sends TCP FIN; the server may still send. Not for TLS."""
+        """Sends TCP FIN; the server may still send. Not for TLS. WireError when the connection is gone."""
         try:
             self.socket.shutdown(socket.SHUT_WR)
         except OSError as error:

@@ -39,7 +39,7 @@ class Across(NamedTuple):
         return sorted((x, y) for x, y in found if math.isfinite(y))
 
     def rule(self, known: Reference) -> Points:
-        """As far as something is known everywhere and not only at some points."""
+        """The points (clients, value) of what is known by a rule; none where only some points are known."""
         low, high = map(math.ceil, self.limits)
         between = (low + (high - low) * part // _PARTS for part in range(_PARTS + 1))
         found = {count: known.at(count) for count in sorted({*self.counts, *between})}

@@ -55,7 +55,10 @@ class _Pair(NamedTuple):
 
 
 def beside(results: Results) -> Beside | None:
-    """None when the baseline and another have no number of clients in common that counts."""
+    """The comparison of the broadcasters in a run.
+
+    None when the baseline and another have no number of clients in common that counts.
+    """
     known = references()
     steps = _largest_in_common(results)
     if not steps:

@@ -49,7 +49,10 @@ class DeviationError(ValueError):
 
 @dataclass(frozen=True)
 class Deviation:
-    """Cases of one layer that come out otherwise than recorded; `instead` has the fields that differ."""
+    """Cases of one layer that come out otherwise than recorded; `instead` has the fields that differ.
+
+    `cases` are names within `layer`, `reason` is for readers, `rfc` names what it rests on.
+    """
 
     name: str
     layer: str
@@ -73,7 +76,10 @@ class Deviation:
         return bool(self.input) and HABITS[self.input].recognises(case)
 
     def expected_of_generated(self, case: Case, observed: Record) -> Case:
-        """The same for a case that was made up; what was said besides its odd input is said all the same."""
+        """The case as this deviation says that it comes out, when it was made up and has no name.
+
+        What was said besides its odd input is said all the same.
+        """
         said = {
             name: HABITS[self.input].said(case.observed.get(name, ()), observed.get(name, ()))
             for name in ("replies", "control")}
@@ -85,7 +91,10 @@ class Deviation:
 
 @dataclass(frozen=True)
 class Limit:
-    """What the port refuses and the original doesn't. `option` is empty where there is none to change it."""
+    """What the port refuses and the original doesn't. `option` is empty where there is none to change it.
+
+    `default` is the limit, in words or as a number; `answer` is what a client gets.
+    """
 
     name: str
     option: str

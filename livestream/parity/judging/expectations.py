@@ -18,6 +18,7 @@ from livestream.parity.playing.conversation import read_message
 from livestream.parity.playing.stats import ENDINGS
 from livestream.parity.playing.threads import STAGES
 
+#: Names of the FLAGS that are present.
 Faults = frozenset[str]
 
 
@@ -53,7 +54,7 @@ _CONFIRMED: Final = re.compile(
     r'\{"type":"%s","payload":\{"channel":"(?P<channel>(?:[^"\\]|\\.)*)","status":"%s"\}(?P<rest>.*)'
     % (contract.SUBSCRIPTION_CONFIRMED, contract.STATUS_SUBSCRIBED), re.DOTALL)
 _CHANNEL_NAMES: Final = frozenset(channel.name for channel in contract.CHANNELS)
-#: A time like those of the recordings, for messages that nobody recorded.
+#: A time like those of the recordings, in milliseconds since 1970, for messages that nobody recorded.
 SAMPLE_TIME: Final = 1_795_422_288_000
 
 
@@ -69,7 +70,7 @@ def expected_cases(faults: Faults) -> list[Case]:
 
 
 def recorded_cases(faults: Faults) -> list[Case]:
-    """The same cases, as they were recorded. A mute server can't be asked about messages."""
+    """The cases of `expected_cases`, as they were recorded. A mute server can't be asked about messages."""
     speaking = ["handshake.jsonl", "frames.jsonl", "messages.jsonl", "http.jsonl"]
     groups = ["handshake.jsonl", "http.jsonl"] if MUTE in faults else speaking
     silence = load_cases("shipped.jsonl")

@@ -17,9 +17,11 @@ RUN_TOLERANCE: Final = 0.15
 #: Payload bytes up to which a frame's header has 2 bytes; beyond it has 4 (RFC 6455, section 5.2).
 _SHORT_PAYLOAD: Final = 125
 
+#: Seconds between two updates, by message type.
 INTERVALS: Final = {channel.message_type: channel.interval_ms / 1000 for channel in contract.CHANNELS}
 _UPDATE_OF: Final = {channel.name: channel.message_type for channel in contract.CHANNELS}
 
+#: When the updates of one thread came, in seconds since the handshake.
 Run = list[float]
 
 
@@ -91,7 +93,7 @@ def updates(session: Session) -> Iterator[tuple[SessionStep, str]]:
 
 
 def update_times(session: Session) -> dict[str, list[float]]:
-    """When the updates of each type came."""
+    """By update type when its updates came, in seconds since the handshake."""
     times: dict[str, list[float]] = {}
     for step, kind in updates(session):
         times.setdefault(kind, []).append(step.at)
@@ -137,11 +139,11 @@ def runs(times: Sequence[float], interval: float) -> list[Run]:
 
 
 def intervals(found: Sequence[Run]) -> list[float]:
-    """All intervals within the runs."""
+    """All intervals within the runs, in seconds."""
     return [later - earlier for run in found for earlier, later in pairwise(run)]
 
 
 def mean_interval(found: Sequence[Run]) -> float | None:
-    """Their mean; None when there is none."""
+    """The mean of all intervals within the runs, in seconds; None when there is none."""
     all_of_them = intervals(found)
     return sum(all_of_them) / len(all_of_them) if all_of_them else None

@@ -107,7 +107,7 @@ def masked(text: str, root: str, rules: Sequence[Rule] = RULES) -> str:
 
 
 def masked_token(token: str, root: str, path: str, rules: Sequence[Rule]) -> str:
-    """The same of one value, by its place."""
+    """One value of a text, masked by its root and path as `masked` does it."""
     return _mask(token, path, [rule for rule in rules if fnmatchcase(root, rule.root)])
 
 

@@ -21,7 +21,8 @@ class RuleError(ValueError):
 def load_rules(path: str | Path) -> tuple[Rule, ...]:
     """The rules of a file, and then the built-in ones: the first that fits a place is the one that counts.
 
-    The file holds [[rule]] tables with the fields of rules.Rule, low and high optional. RuleError.
+    The file holds [[rule]] tables with the fields of rules.Rule, low and high optional. RuleError
+    for a file that can't be used.
     """
     try:
         data = tomllib.loads(Path(path).read_text(encoding="utf-8"))

@@ -200,7 +200,10 @@ def _complete(case: Case, seen: Seen) -> bool:
 
 
 def listen(client: WireClient, seen: Seen, done: Callable[[], bool], seconds: float) -> None:
-    """Takes in what arrives until `done`, the connection's end, `stop`, or so many seconds have passed."""
+    """Takes in what arrives until `done`, the connection's end, `stop`, or so many seconds have passed.
+
+    NoAnswer when it is a flood.
+    """
     deadline = Deadline(seconds)
     while not (done() or seen.ended or client.exhausted or seen.stop.is_set()):
         event = client.receive(min(deadline.left, STOP_LATENCY))

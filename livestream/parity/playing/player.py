@@ -44,7 +44,10 @@ def play_message_case(case: Case, target: Target) -> dict[str, Any]:
 
 
 def play_handshake_case(case: Case, target: Target) -> dict[str, Any]:
-    """A handshake made as the case asks. NoAnswer when the server answers nothing."""
+    """A handshake made as the case asks: `status`, `headers` (those of NEGOTIATED), `stream_opens`.
+
+    WireError when the server can't be reached or doesn't answer in HTTP.
+    """
     request = case.request or {}
     address = parse_url(target.url)
     data = handshake_request(
@@ -69,7 +72,10 @@ def play_handshake_case(case: Case, target: Target) -> dict[str, Any]:
 
 
 def play_http_case(case: Case, target: Target) -> dict[str, Any]:
-    """One REST request. NoAnswer when there is no complete answer."""
+    """One REST request: `status`, `content_type`, `allow`, `access_control_allow_origin`, `body`.
+
+    A header that is missing is None. WireError when there is no complete answer.
+    """
     request = case.request or {}
     headers = [*request.get("headers", {}).items(), *target.headers]
     answer = http_request(
@@ -84,9 +90,10 @@ def play_http_case(case: Case, target: Target) -> dict[str, Any]:
 
 
 def play_silence_case(case: Case, target: Target) -> dict[str, Any]:
-    """Every frame within `limits.silence` seconds: ["PONG", hex], ["CLOSE", [code, reason]], ["EOF"]…
+    """`frames`: each within `limits.silence` seconds: ["PONG", hex], ["CLOSE", [code, reason]], ["EOF"]…
 
-    Where frames of a stream are expected, no more than those are waited for.
+    Where frames of a stream are expected, no more than those are waited for. NoAnswer when the server can't
+    be connected to, or floods.
     """
     frames: list[list[Any]] = []
     enough = len(case.observed.get("frames", ())) if _speaks(case) else MAX_EVENTS + 1
@@ -135,7 +142,7 @@ _PLAYERS: Final[dict[str, Callable[[Case, Target], dict[str, Any]]]] = {
 
 
 def play_case(case: Case, target: Target) -> dict[str, Any]:
-    """One case of any kind: what was observed, in the corpus's shape. WireError when nothing was."""
+    """One case of a corpus file: what was observed, in the corpus's shape. WireError when nothing was."""
     return _PLAYERS[case.kind](case, target)
 
 

@@ -12,7 +12,8 @@ from livestream.wire.frames import Opcode, encode_close
 def play_session(session: Session, target: Target) -> Session:
     """Sends what the session sent, each at its time, and records what arrives; as long as the session was.
 
-    NoAnswer when there is no stream at all; a connection that ends early, or `stop`, gives a shorter session.
+    NoAnswer when there is no stream at all, or it floods; a connection that ends early, or `stop`, gives a
+    shorter session.
     """
     steps: list[SessionStep] = []
     sends = [step for step in session.steps if step.dir == "send"]

@@ -63,7 +63,10 @@ COUNTED: Final = ("active_connections", "total_connections")
 
 
 def read_statistics(target: Target) -> Statistics | None:
-    """The numbers at contract.WEBSOCKET_STATS_PATH; None when nothing of that sort is served there."""
+    """The numbers at contract.WEBSOCKET_STATS_PATH by name; None when nothing of that sort is served there.
+
+    WireError when there is no answer.
+    """
     answer = http_request(
         target.url, "GET", contract.WEBSOCKET_STATS_PATH, target.headers, target.limits.answer,
         target.ssl_context)
@@ -77,9 +80,10 @@ def read_statistics(target: Target) -> Statistics | None:
 
 
 def play_statistics_case(case: Case, target: Target) -> dict[str, Any]:
-    """One connection that ends as the case's name says: how far each number changed, open and ended.
+    """One connection that ends as the case's name says: how far each number changed.
 
-    NoAnswer when nothing is served. Nobody else may come or go meanwhile: the numbers are the server's.
+    {"open": {name: change}, "ended": {name: change}}, by the names of COUNTED. WireError when the server is
+    gone or serves no numbers. Nobody else may come or go meanwhile: the numbers are the server's.
     """
     before = _statistics(target)
 

@@ -63,7 +63,7 @@ class Target:
     stop: threading.Event = field(default_factory=threading.Event)
 
     def reach(self, needs_stream: bool = True) -> None:
-        """Connects once and goes. NoAnswer when that, or the handshake where a stream is needed, fails."""
+        """Connects once and goes. WireError when that, or the handshake where a stream is needed, fails."""
         if needs_stream:
             self.connect().close()
         else:
@@ -95,7 +95,7 @@ class Target:
 
 
 def check_url(url: str) -> str:
-    """The URL, if it is one. TargetError."""
+    """The URL, if it is one; TargetError when it is none."""
     try:
         parse_url(url)
     except WireError as error:

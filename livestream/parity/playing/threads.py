@@ -110,10 +110,11 @@ def count_threads(pid: int) -> int:
 
 
 def play_thread_cases(cases: Iterable[Case], target: Target, pid: int) -> dict[str, dict[str, int]]:
-    """All stages in a row: by stage, how many threads a connection gained or lost in it.
+    """All stages in a row, by name {"threads": n}: how many threads a connection gained or lost in it.
 
     What a plain TCP connection costs is the stage `connect`; `close` is without it, so all others are
-    threads of channels. Takes about ten seconds, and nobody else may come or go meanwhile.
+    threads of channels. Takes about ten seconds, and nobody else may come or go meanwhile. WireError when
+    the server or its process is gone.
     """
     expected = {case.name: case.observed for case in cases}
     changes: dict[str, dict[str, int]] = {}

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 #: Between two looks, in seconds.
 PAUSE: Final = 0.01
-#: How long a number is watched for a change that should not come.
+#: How long a number is watched for a change that should not come, in seconds.
 WATCH: Final = 0.3
 
 
