@@ -18,11 +18,12 @@ PROFILE ?= original
 PORT ?= 9003
 JAVA_TWIN := examples/java_twin
 
-.PHONY: help run test lint unit bench soak pictures diagrams plot wheel clean
+.PHONY: help run setup test lint unit bench soak pictures diagrams plot wheel clean
 .PHONY: faults java-twin java-twin-run java-twin-page compare solution
 
 help:
 	@echo "make run    install into $(VENV) and serve on port 9003 (ARGS='--profile corrected' for options)"
+	@echo "make setup  install what the tour, the instruments and the tests need"
 	@echo "make test   install, check style and types, run all tests"
 	@echo "make bench  thread scaling at 1000, 2000 and 4000 clients beside original and floor, ten minutes"
 	@echo "make java-twin       build the same service in Java (needs a JDK 21 or newer, and Maven)"
@@ -40,6 +41,8 @@ help:
 
 run: $(VENV)/.run
 	$(BIN)/livestream serve $(ARGS)
+
+setup: $(VENV)/.dev
 
 test: lint unit
 
