@@ -8,8 +8,10 @@ import pytest
 
 from tests.support import Served
 
-# A runner in the background ignores Ctrl-C, and every command that the tests start would inherit that.
+# A runner in the background ignores Ctrl-C, and under nohup a hang-up: every command that the tests start
+# would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture
