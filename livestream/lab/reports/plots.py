@@ -25,6 +25,8 @@ from livestream.lab.reports.text import label, visible
 from livestream.lab.reports.ticks import crowded, decade_ticks, decades, label_span, number, rows
 from livestream.lab.results import FIGURES, Results, Step
 
+#: How far a logarithmic axis goes beyond its last decade: a mark there is seen whole.
+_HEADROOM: Final = 1.4
 _DOES_NOT_COUNT: Final = "invalid: does not count"
 #: Settings that have nothing to do with a figure of its own.
 _NOT_OURS: Final = frozenset({"backend", "backend_fallback"})
@@ -167,7 +169,7 @@ def _log_y(axes: Axes, low: float, high: float, least: float) -> None:
     if low > 0:
         bottom, top = decades([low, high])
         axes.set_yscale("log")
-        axes.set_ylim(bottom, top)
+        axes.set_ylim(bottom, top * _HEADROOM)
         ticks = decade_ticks(bottom, top)
     else:
         top = decades([max(high, least)])[1]
