@@ -33,18 +33,20 @@ HOUSE = [f"tests/test_house.py::{test}" for test in (
     "test_the_port_knows_of_the_services_only_their_interfaces",
     "test_the_port_needs_no_flask_and_no_sockets",
 )]
+#: Takes a minute and both processors: `make soak` runs it, solved.
+LONG = "test_ten_thousand_clients_are_served"
 #: How long one command may take, in seconds.
 BOUND = 100
 
 pytestmark = pytest.mark.timeout(300)
 
 
-def run(folder, *command, expected=(0,)):
+def run(folder, *command, expected=(0,), bound=BOUND):
     """What a command prints that runs in this folder, with the folder's package and our Python."""
     path = os.pathsep.join((os.path.dirname(sys.executable), os.environ["PATH"]))
     done = subprocess.run(
         command, cwd=folder, env=os.environ | {"PYTHONPATH": str(folder), "PATH": path},
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=BOUND)
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=bound)
     assert done.returncode in expected, done.stdout
     return done.stdout
 
@@ -119,8 +121,8 @@ def test_the_solution_solves_it_and_keeps_to_the_house(solved):
     number, folder, _ = solved
     where = run(folder, sys.executable, "-c", "import livestream; print(livestream.__file__)").strip()
     assert where == str(folder / "livestream" / "__init__.py")
-    said = pytest_in(folder, the_test_of(number), *HOUSE)
-    assert re.search(r"^=+ \d+ passed in ", said, re.M), said
+    said = pytest_in(folder, the_test_of(number), *HOUSE, "-k", f"not {LONG}")
+    assert re.search(r"^=+ \d+ passed(, 1 deselected)? in ", said, re.M), said
 
 
 def test_the_solution_is_said_and_undone_as_said(solved, tmp_path):
