@@ -5,7 +5,6 @@ are waited for until they answer, then get Ctrl-C. What needs minutes or a JVM i
 it must only be there. `tests/examples/test_tour.py` runs the tour's programs.
 """
 
-import configparser
 import re
 import shlex
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +16,7 @@ from click.testing import CliRunner
 
 from livestream.cli import cli
 from livestream.wire.client import WireClient
-from tests.documents import ROOT, Passage, commands, documents, passages
+from tests.documents import Passage, commands, documents, passages
 from tests.examples.tour import chapters
 from tests.placed import Ran, copy_project, filled, run, running, server
 from tests.support import PATIENCE
@@ -28,7 +27,6 @@ ELSEWHERE = {"java_twin", "load_balancing", "exercises", "CLAIMS.md"}
 #: Commands at the same time: most of their time they wait for the stream.
 AT_ONCE = 3
 SCRIPT = re.compile(r"python examples/(\w+)\.py")
-INSTALL = re.compile(r"pip install '?livestream\[(\w+)\]'?")
 SERVES = re.compile(
     r"make run\b.*|(PYTHONPATH=\S+ )?livestream serve(?! --help).*|gunicorn .*|.*\./floor 9003")
 WATCHES = re.compile(r"livestream watch(?!.*(\||--seconds)).*")
@@ -56,7 +54,7 @@ def of(pattern: re.Pattern[str]) -> list[str]:
 
 
 TOLD = told()
-KINDS = (SCRIPT, INSTALL, SERVES, WATCHES, MINUTES)
+KINDS = (SCRIPT, SERVES, WATCHES, MINUTES)
 #: They end by themselves, soon.
 OTHERS = [command.text for command in TOLD if not any(kind.fullmatch(command.text) for kind in KINDS)]
 
@@ -177,13 +175,6 @@ def test_python_in_a_text_runs(tree, snippet):
 @pytest.mark.parametrize("name", [SCRIPT.fullmatch(command)[1] for command in of(SCRIPT)])
 def test_a_program_is_run_by_the_tours_tests(name):
     assert name in {chapter.script.stem for chapter in chapters()} | {"client"}
-
-
-@pytest.mark.parametrize("command", of(INSTALL))
-def test_what_is_installed_is_an_extra(command):
-    setup = configparser.ConfigParser()
-    setup.read(ROOT / "setup.cfg")
-    assert INSTALL.fullmatch(command)[1] in setup["options.extras_require"]
 
 
 @pytest.mark.parametrize("command", [one for one in of(MINUTES) if one.startswith("make ")])
