@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 import livestream
+from livestream.settings import OPTIONS
+from livestream.stream.profiles import FAULTS
 from tests.documents import ROOT
 
 PACKAGE = Path(livestream.__file__).parent
@@ -55,6 +57,11 @@ def test_every_public_name_has_a_docstring(path):
     tree = ast.parse(path.read_text())
     assert ast.get_docstring(tree)
     assert [name for name, node in public(tree) if not ast.get_docstring(node)] == []
+
+
+def test_pydoc_tells_every_setting_and_every_flag():
+    assert [name for name in OPTIONS if f"- `{name}`: " not in livestream.Settings.__doc__] == []
+    assert [name for name in FAULTS if f"- `{name}`: " not in livestream.Profile.__doc__] == []
 
 
 @pytest.mark.parametrize("path", PACKAGES, ids=within)
