@@ -16,6 +16,7 @@ from livestream.cli.parameters import Finite
 from livestream.cli.target import door_options
 from livestream.cli.watching import CHANNELS, Picture, line_of, shown_state
 from livestream.client import ALL, ClientSettings, Message, StreamClient, StreamError
+from livestream.client.waiting import LOOK_INTERVAL
 from livestream.parity.playing.target import trusting
 
 DEFAULT_URL: Final = f"ws://localhost:{contract.PORT}"
@@ -142,7 +143,8 @@ def _show(client: StreamClient, wanted: Wanted, picture: Picture) -> None:
 
     with Live(get_renderable=drawn, console=console, refresh_per_second=REFRESHES_PER_SECOND):
         client.connect()
-        over.wait()
+        while not over.wait(LOOK_INTERVAL):
+            pass
 
 
 _VIEWS: Final[dict[str, Show]] = {"json": _print_json, "lines": _print_lines, "terminal": _show}

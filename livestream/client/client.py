@@ -28,6 +28,7 @@ from livestream.client.opening import Door, Header, Stop
 from livestream.client.resuming import subscribe_options
 from livestream.client.session import Session
 from livestream.client.settings import ClientSettings, Clock, StreamError, SystemClock
+from livestream.client.waiting import wait_until
 
 log = logging.getLogger(__name__)
 
@@ -160,7 +161,7 @@ class StreamClient:
     def wait_for(self, state: State, timeout: float | None = None) -> bool:
         """Waits for this state, `timeout` seconds at most; False when it doesn't come, or `close` does."""
         with self._changed:
-            self._changed.wait_for(lambda: self._stop.is_set() or self._state is state, timeout)
+            wait_until(self._changed, lambda: self._stop.is_set() or self._state is state, timeout)
             return self.state is state
 
     # Messages.

@@ -9,6 +9,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final, Generic, TypeVar
 
+from livestream.client.waiting import wait_until
+
 log = logging.getLogger(__name__)
 
 #: As a type: handlers for it hear every message.
@@ -107,7 +109,7 @@ class Backlog(Generic[T]):
     def get(self) -> T:
         """The oldest, as soon as there is one. StopIteration at the end."""
         with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self._ended)
+            wait_until(self._changed, lambda: self._waiting or self._ended)
             if self._ended:
                 raise StopIteration
             self._overflowing = False

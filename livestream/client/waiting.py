@@ -1,0 +1,23 @@
+"""Waiting as the main thread may: Ctrl-C ends it in any case.
+
+CPython looks for signals before it waits for a lock, and those that come while it
+waits wake it. One that comes between the two would be seen only when the wait is
+over. So no wait is long.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Final
+
+#: Between two looks for signals, in seconds.
+LOOK_INTERVAL: Final = 0.5
+
+
+def wait_until(
+    changed: threading.Condition, holds: Callable[[], object], timeout: float | None = None
+) -> None:
+    """Waits until `holds`, or `timeout` seconds have passed; the caller has the lock of `changed`."""
+    end = float("inf") if timeout is None else time.monotonic() + timeout
+    while not holds() and (left := end - time.monotonic()) > 0:
+        changed.wait(min(left, LOOK_INTERVAL))
