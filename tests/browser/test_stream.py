@@ -39,6 +39,23 @@ def test_the_figures_and_the_chart_follow_the_stream(server, visit):
     }""") > 10
 
 
+def test_the_charts_axis_fits_large_and_small_figures(server, visit):
+    page = visit(server()).page
+    ends = "([least, most]) => import('./chart.js').then((chart) => chart.padded(least, most))"
+    for least, most in ((750_000, 825_999), (200, 240), (0, 0), (0.5, 0.5)):
+        low, high = page.evaluate(ends, [least, most])
+        assert low < least <= most < high
+        assert high - low < max(5 * (most - least), 0.02 * most, 2.1)
+
+
+def test_a_rate_is_told_from_the_second_update_on(server, visit):
+    page = visit(server(time_scale=0.1), scale=0.1)
+    page.wait_text(".card[data-channel=tps_updates] .rate", "updates a second")
+    rate = float(page.text(".card[data-channel=tps_updates] .rate").partition(" ")[0])
+    # A tenth of what it is was said of one update in the ten seconds of the window.
+    assert 0.4 < rate < 2.5
+
+
 def test_60_seconds_are_kept_and_no_more(server, visit):
     page = visit(server(time_scale=0.02), scale=0.02)
     page.wait("livestream.log.total > 200")

@@ -71,7 +71,7 @@ class Card {
   }
 
   reset() {
-    Object.assign(this, { asked: 0, confirmed: 0, unasked: 0, stopped: 0, times: [] });
+    Object.assign(this, { asked: 0, confirmed: 0, unasked: 0, stopped: 0, times: [], first: null });
     this.draw();
   }
 
@@ -82,6 +82,7 @@ class Card {
 
   update(payload) {
     this.times.push(performance.now());
+    this.first ??= this.times[0];
     this.#forget();
     const shown = Object.entries(payload ?? {}).slice(0, 8);
     while (this.values.children.length > shown.length) this.values.lastChild.remove();
@@ -99,10 +100,23 @@ class Card {
     this.times.splice(0, fresh < 0 ? this.times.length : fresh);
   }
 
+  /** Updates a second; until the window is full, of as much of it as there is. */
+  #rate() {
+    const window = RATE_SECONDS * 1000 * this.stream.scale;
+    if (performance.now() - this.first >= window) return this.times.length / RATE_SECONDS;
+    return (1000 * this.stream.scale * (this.times.length - 1)) / (this.times.at(-1) - this.times[0]);
+  }
+
+  /** The rate in words. */
+  #told() {
+    if (this.times.length === 0) return "no updates";
+    const rate = this.#rate();
+    return Number.isFinite(rate) ? `${rate.toFixed(1)} updates a second` : "the first update";
+  }
+
   draw() {
     this.#forget();
-    const rate = this.times.length / RATE_SECONDS;
-    setText(this.rate, this.times.length ? `${rate.toFixed(1)} updates a second` : "no updates");
+    setText(this.rate, this.#told());
     const parts = [`asked ${this.asked}×, confirmed ${this.confirmed}×`];
     const answered = this.stopped ? `answered ${this.stopped}×` : "no answer";
     if (this.unasked) parts.push(`unsubscribed ${this.unasked}×, ${answered}`);

@@ -92,7 +92,7 @@ export class Chart {
             splits: () => TICKS.map((seconds) => this.now - (seconds / 60) * this.span),
             values: () => TICKS.map((seconds) => (seconds ? `−${seconds} s` : "now")),
           },
-          { ...axis, size: 56, values: (_, splits) => splits.map((value) => `${number(value / 1000)} k`) },
+          { ...axis, size: 56, values: (_, splits) => splits.map(short) },
         ],
         series: [
           {},
@@ -107,8 +107,14 @@ export class Chart {
   }
 }
 
-function padded(least, most) {
+/** 830,000 is 830 k; a source of one's own may have small figures. */
+function short(value) {
+  return Math.abs(value) < 10_000 ? number(value) : `${number(value / 1000)} k`;
+}
+
+/** The ends of the axis: never so close that noise looks like more. */
+export function padded(least, most) {
   if (least == null || most == null) return [0, 1];
-  const room = Math.max((most - least) * 0.15, 5000);
+  const room = Math.max((most - least) * 0.15, Math.abs(most) * 0.006, 1);
   return [least - room, most + room];
 }
