@@ -83,7 +83,13 @@ def _wanted(channels: tuple[str, ...]) -> Wanted:
 
 
 def _until(seconds: float | None, client: StreamClient, show: Callable[[], None]) -> None:
-    """Shows until the time is up, Ctrl-C, or nobody reads any more; the client is closed then."""
+    """Shows until the time is up, Ctrl-C, or nobody reads any more; the client is closed then.
+
+    click's UsageError when there was never a connection, nor a message that was polled.
+    """
+    there = threading.Event()
+    client.on(ALL, lambda message: there.set())
+    client.on_state(lambda state: there.set() if state == "open" else None)
     timer = threading.Timer(seconds or 0, client.close)
     timer.daemon = True
     if seconds is not None:
@@ -95,6 +101,8 @@ def _until(seconds: float | None, client: StreamClient, show: Callable[[], None]
     finally:
         timer.cancel()
         client.close()
+    if not there.is_set():
+        raise click.UsageError(f"{client.problem or 'The time was too short.'} Does a server run there?")
 
 
 def _print_json(client: StreamClient, wanted: Wanted, picture: Picture) -> None:

@@ -73,6 +73,8 @@ class Comparison:
     def _why_nothing(self) -> str:
         if self._plan.only == {CONTRACT}:
             return "The contract is judged by the messages of other layers: choose one of them too."
+        if self._plan.only == {FUZZ}:
+            return "Inputs are generated with --fuzz N and --against URL: give both."
         return self.notes[0] if self.notes else "No case fits this choice: see --only and --case."
 
     def run(self, on_done: OnDone = _unheard) -> None:

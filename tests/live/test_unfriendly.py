@@ -450,6 +450,7 @@ WRONG_OPTIONS = {
     ("--header", "a b: c"): "Header 1 is not of the form 'Name: value'",
     ("--seed", "0"): "--seed needs --fuzz",
     ("--only", "threads"): "threads were not counted: --pid names the server's process",
+    ("--only", "fuzz"): "Inputs are generated with --fuzz N and --against URL",
     ("--only", "contract"): "The contract is judged by the messages of other layers",
     ("--pid", "1", "--against", "URL", "--against-pid", "1"): "--pid and --against-pid are one process",
     ("--pid", "99999999"): "There is no process 99999999 to count threads of.",
