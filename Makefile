@@ -6,6 +6,8 @@ CONSTRAINTS := .ci/constraints.txt
 # AsyncAPI's own JSON Schema, which the tests hold our document against.
 ASYNCAPI_SPECS := 6.11.1
 ARGS ?=
+# Otherwise Python takes the project's folder for the package where both have the same name.
+EDITABLE := --config-settings editable_mode=compat --editable
 # Which of examples/exercises `make solution` solves.
 EXERCISE ?=
 SOLUTION = $(wildcard examples/exercises/solutions/$(EXERCISE)_*.patch)
@@ -107,12 +109,12 @@ $(BIN)/python:
 
 $(VENV)/.run: setup.cfg $(CONSTRAINTS) | $(BIN)/python
 	@echo "Installing into $(VENV); this takes up to a minute."
-	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) --editable .
+	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) $(EDITABLE) .
 	touch $@
 
 $(VENV)/.dev: setup.cfg $(CONSTRAINTS) | $(BIN)/python
 	@echo "Installing into $(VENV) what tests and instruments need; this takes a minute or two."
-	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) $(EDITABLE) '.[dev]'
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/npm install --prefix $(VENV)/asyncapi \
 		--silent --no-audit --no-fund @asyncapi/specs@$(ASYNCAPI_SPECS)
 	touch $@ $(VENV)/.run
