@@ -159,7 +159,8 @@ def test_the_figures_are_those_that_are_known(title):
 
 
 def test_the_floor_is_readmes():
-    said = re.search(r"The same model in C needs (\S+) µs at 1,000 clients and (\S+) µs at 4,000", CLAIMS)
+    text = " ".join(CLAIMS.split())
+    said = re.search(r"The same model in C needs (\S+) µs at 1,000 clients and (\S+) µs at 4,000", text)
     assert [*map(float, said.groups())] == [port("cpu_per_message_us", at, "floor") for at in (1_000, 4_000)]
 
 
