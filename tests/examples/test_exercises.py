@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.documents import passages
 from tests.support import Command
 
 TREE = Path(__file__).parents[2]
@@ -161,3 +162,16 @@ def test_the_solution_changes_no_other_message(solved, tmp_path):
     different = [one for one in results if one["verdict"] not in ("same", "explained")]
     assert {flag for one in different for flag in one["flags"]} == MENDED.get(number, set())
     assert [one["name"] for one in different if not one["flags"]] == []
+
+
+def test_the_third_is_seen_as_the_text_says(tmp_path):
+    [program] = [one.text for one in passages(EXERCISES / "README.md") if one.kind == "python"]
+    folder = copy_project(tmp_path)
+    run(folder, "make", "solution", "EXERCISE=3")
+    server = Command(cwd=folder, env=os.environ | {"PYTHONPATH": str(folder)})
+    try:
+        place = server.url.removeprefix("ws://").partition("/")[0]
+        said = run(folder, sys.executable, "-c", program.replace("localhost:9003", place))
+    finally:
+        server.kill()
+    assert re.fullmatch(r"\{'threads': \d+\}\n", said)
