@@ -9,9 +9,10 @@ import pytest
 from tests.support import Served
 
 # A runner in the background ignores Ctrl-C, and under nohup a hang-up: every command that the tests start
-# would inherit that.
+# would inherit that. A handler they don't inherit, and the runner goes on under nohup.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-signal.signal(signal.SIGHUP, signal.SIG_DFL)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, lambda *_: None)
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from livestream.cli.parameters import Finite
 from livestream.cli.target import door_options
 from livestream.cli.watching import CHANNELS, Picture, line_of, shown_state
 from livestream.client import ALL, ClientSettings, Message, StreamClient, StreamError
-from livestream.client.waiting import LOOK_INTERVAL
+from livestream.client.waiting import wait_for
 from livestream.parity.playing.target import trusting
 
 DEFAULT_URL: Final = f"ws://localhost:{contract.PORT}"
@@ -102,7 +102,7 @@ def _until(seconds: float | None, client: StreamClient, show: Callable[[], None]
         timer.cancel()
         client.close()
     if not there.is_set():
-        raise click.UsageError(f"{client.problem or 'The time was too short.'} Does a server run there?")
+        raise click.UsageError(client.problem or "There was no connection yet: give it more --seconds.")
 
 
 def _print_json(client: StreamClient, wanted: Wanted, picture: Picture) -> None:
@@ -151,8 +151,7 @@ def _show(client: StreamClient, wanted: Wanted, picture: Picture) -> None:
 
     with Live(get_renderable=drawn, console=console, refresh_per_second=REFRESHES_PER_SECOND):
         client.connect()
-        while not over.wait(LOOK_INTERVAL):
-            pass
+        wait_for(over)
 
 
 _VIEWS: Final[dict[str, Show]] = {"json": _print_json, "lines": _print_lines, "terminal": _show}

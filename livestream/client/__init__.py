@@ -7,7 +7,7 @@
 - `life`: connect, listen, reconnect, poll. `polling`: REST in place of the stream.
 - `session`: subscriptions and pings. `resuming`: going on after a break.
 - `opening`: from a URL to a socket. `connection`: the WebSocket on it; `pieces`: its fragments.
-- `waiting`: so that Ctrl-C ends it.
+- `waiting`: so that Ctrl-C ends every wait.
 
 Source: SPEC, "The portal client".
 """

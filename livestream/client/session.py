@@ -15,6 +15,7 @@ from livestream.client.messages import PING_TEXT, Message, subscribe_text, unsub
 from livestream.client.opening import Lost
 from livestream.client.resuming import Options, Resuming
 from livestream.client.settings import StreamError
+from livestream.client.waiting import wait_for
 
 
 class _Ping:
@@ -98,7 +99,7 @@ class Session:
             ping = _Ping()
             self._pings.append(ping)
             self._connection.send(PING_TEXT)
-        if not ping.answered.wait(timeout):
+        if not wait_for(ping.answered, timeout):
             # It stays in the queue: its pong may still come, and must not be taken for the next one's.
             raise StreamError(f"No pong came within {timeout:g} s.")
         if ping.round_trip is None:

@@ -47,9 +47,6 @@ class SystemClock:
 class ClientSettings:
     """Delays and limits of a client: times in seconds, `max_message_size` in bytes, `queue_size` in messages.
 
-    A lost connection is tried again `reconnect_attempts` times, after `reconnect_delay` and its doubles; then
-    REST is polled every `poll_interval` and the WebSocket tried every `retry_interval`. After `ping_interval`
-    without a word a Ping frame goes out, and after `ping_timeout` more the connection is given up.
     StreamError for a value that makes no sense.
     """
 

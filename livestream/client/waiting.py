@@ -7,7 +7,7 @@ over. So no wait is long.
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
 
 #: Between two looks for signals, in seconds.
@@ -18,6 +18,19 @@ def wait_until(
     changed: threading.Condition, holds: Callable[[], object], timeout: float | None = None
 ) -> None:
     """Waits until `holds`, or `timeout` seconds have passed; the caller has the lock of `changed`."""
+    for seconds in _short_waits(timeout):
+        if holds():
+            return
+        changed.wait(seconds)
+
+
+def wait_for(event: threading.Event, timeout: float | None = None) -> bool:
+    """Waits until the event is set, or `timeout` seconds have passed; whether it is set."""
+    return any(event.wait(seconds) for seconds in _short_waits(timeout)) or event.is_set()
+
+
+def _short_waits(timeout: float | None) -> Iterator[float]:
+    """How long to wait, again and again until the time is over."""
     end = float("inf") if timeout is None else time.monotonic() + timeout
-    while not holds() and (left := end - time.monotonic()) > 0:
-        changed.wait(min(left, LOOK_INTERVAL))
+    while (left := end - time.monotonic()) > 0:
+        yield min(left, LOOK_INTERVAL)

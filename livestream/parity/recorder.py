@@ -73,9 +73,9 @@ class Recording:
         return sum(len(_questions(group)) for group in groups) + len(_sessions(groups))
 
     def run(self, groups: Sequence[str], on_done: OnDone = lambda name: None) -> None:
-        """Records the groups. RecordError when the server goes away, OSError when a file can't be written.
+        """Records the groups. RecordError when the server goes away: what was recorded is in its file then.
 
-        Either way, and after Ctrl-C, what was recorded is in its file by then.
+        The same after Ctrl-C. OSError when a file can't be written.
         """
         for group in groups:
             if group in CASE_FILES:
