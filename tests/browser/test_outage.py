@@ -50,7 +50,7 @@ def test_a_restarted_server_is_found_again_and_the_subscriptions_restored(server
     recording(page)
     page.press("Subscribe tps_updates")
     page.press("Subscribe block_updates")
-    page.wait_text(".card[data-channel=block_updates] .rate", "updates a second")
+    page.wait_text(".card[data-channel=block_updates] .rate", "one update")
     host.stop()
     page.wait_state("reconnecting")
     page.wait_text("#state-text", "Disconnected")

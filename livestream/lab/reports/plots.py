@@ -25,7 +25,7 @@ from livestream.lab.reports.text import label, visible
 from livestream.lab.reports.ticks import crowded, decade_ticks, decades, label_span, number, rows
 from livestream.lab.results import FIGURES, Results, Step
 
-#: How far a logarithmic axis goes beyond its last decade: a mark there is seen whole.
+#: How far a logarithmic axis goes beyond its decades: a mark at their ends is seen whole.
 _HEADROOM: Final = 1.4
 _DOES_NOT_COUNT: Final = "invalid: does not count"
 #: Settings that have nothing to do with a figure of its own.
@@ -169,12 +169,12 @@ def _log_y(axes: Axes, low: float, high: float, least: float) -> None:
     if low > 0:
         bottom, top = decades([low, high])
         axes.set_yscale("log")
-        axes.set_ylim(bottom, top * _HEADROOM)
+        axes.set_ylim(bottom / _HEADROOM, top * _HEADROOM)
         ticks = decade_ticks(bottom, top)
     else:
         top = decades([max(high, least)])[1]
         axes.set_yscale("symlog", linthresh=least, linscale=0.4)
-        axes.set_ylim(low * 1.1, top)
+        axes.set_ylim(low * 1.1, top * _HEADROOM)
         ticks = [0.0, *decade_ticks(least, top, dense=False)]
     axes.yaxis.set_major_locator(FixedLocator(ticks))
     axes.yaxis.set_minor_locator(NullLocator())

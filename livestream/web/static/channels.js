@@ -81,9 +81,9 @@ class Card {
   }
 
   update(payload) {
+    this.#forget();
     this.times.push(performance.now());
     this.first ??= this.times[0];
-    this.#forget();
     const shown = Object.entries(payload ?? {}).slice(0, 8);
     while (this.values.children.length > shown.length) this.values.lastChild.remove();
     shown.forEach(([key, value], index) => {
@@ -93,11 +93,12 @@ class Card {
     });
   }
 
-  /** Arrivals that are too old for the rate. */
+  /** Arrivals that are too old for the rate. A pause as long as the window begins it anew. */
   #forget() {
     const since = performance.now() - RATE_SECONDS * 1000 * this.stream.scale;
     const fresh = this.times.findIndex((time) => time >= since);
     this.times.splice(0, fresh < 0 ? this.times.length : fresh);
+    if (this.times.length === 0) this.first = null;
   }
 
   /** Updates a second; until the window is full, of as much of it as there is. */
@@ -111,7 +112,7 @@ class Card {
   #told() {
     if (this.times.length === 0) return "no updates";
     const rate = this.#rate();
-    return Number.isFinite(rate) ? `${rate.toFixed(1)} updates a second` : "the first update";
+    return Number.isFinite(rate) ? `${rate.toFixed(1)} updates a second` : "one update";
   }
 
   draw() {

@@ -92,7 +92,7 @@ export class Chart {
             splits: () => TICKS.map((seconds) => this.now - (seconds / 60) * this.span),
             values: () => TICKS.map((seconds) => (seconds ? `−${seconds} s` : "now")),
           },
-          { ...axis, size: 56, values: (_, splits) => splits.map(short) },
+          { ...axis, size: 56, values: (_, splits) => short(splits) },
         ],
         series: [
           {},
@@ -107,9 +107,10 @@ export class Chart {
   }
 }
 
-/** 830,000 is 830 k; a source of one's own may have small figures. */
-function short(value) {
-  return Math.abs(value) < 10_000 ? number(value) : `${number(value / 1000)} k`;
+/** 830,000 is 830 k where that keeps the ticks apart; a source of one's own may have small figures. */
+export function short(ticks) {
+  const inThousands = ticks.at(-1) >= 10_000 && ticks.every((value) => value % 100 === 0);
+  return ticks.map((value) => (inThousands ? `${number(value / 1000)} k` : number(value)));
 }
 
 /** The ends of the axis: never so close that noise looks like more. */
