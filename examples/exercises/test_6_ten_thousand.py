@@ -67,16 +67,25 @@ def test_two_hundred_clients_cost_one_channel_thread_and_one_question(monkeypatc
             client.release()
 
 
+def run(command):
+    """The exit code, and all that it says; who ends the test ends what the command has started, too."""
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        try:
+            said, _ = process.communicate()
+        except BaseException:
+            process.terminate()
+            raise
+    return process.returncode, said
+
+
 @pytest.mark.timeout(300)
 def test_ten_thousand_clients_are_served(tmp_path):
     assert "single" in BROADCASTERS, NONE_YET
     command = ["scale", "--clients", str(MANY), "--rate", "400", "--seconds", "10", "--out", str(tmp_path)]
-    done = subprocess.run(
-        [sys.executable, "-m", "livestream", *command, "--", "--broadcaster", "single"],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    assert done.returncode != 2, f"it could not be measured: {done.stdout}"
+    code, said = run([sys.executable, "-m", "livestream", *command, "--", "--broadcaster", "single"])
+    assert code != 2, f"it could not be measured: {said}"
     [step] = json.loads((tmp_path / "results.json").read_text())["steps"]
     figures = step["figures"]
-    assert figures.get("up") == MANY, f"not all clients came up: {done.stdout}"
+    assert figures.get("up") == MANY, f"not all clients came up: {said}"
     assert figures["delivered"] >= ENOUGH_DELIVERED, f"{figures['delivered']:.1f}% of the updates came"
     assert figures["channel_threads"] == 1, f"{figures['channel_threads']:.0f} threads send"
