@@ -6,7 +6,7 @@ CONSTRAINTS := .ci/constraints.txt
 # AsyncAPI's own JSON Schema, which the tests hold our document against.
 ASYNCAPI_SPECS := 6.11.1
 ARGS ?=
-# Otherwise Python takes the project's folder for the package where both have the same name.
+# Otherwise, in the folder above, Python takes a project folder called livestream for the package.
 EDITABLE := --config-settings editable_mode=compat --editable
 # Which of examples/exercises `make solution` solves.
 EXERCISE ?=

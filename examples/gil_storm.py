@@ -26,7 +26,7 @@ def wake_ups(interval: float) -> int:
         client.send_text('{"type":"ping"}')
         client.receive_until(lambda event: '"pong"' in event.text)
         before = getrusage(RUSAGE_SELF).ru_nvcsw
-        sum(range(50_000_000))  # a second or two, in which the lock is not given up once
+        sum(range(100_000_000))  # some seconds, in which the lock is not given up once
         return getrusage(RUSAGE_SELF).ru_nvcsw - before
 
 

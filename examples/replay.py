@@ -18,14 +18,15 @@ SECONDS = 3.9  # of the session's ten
 
 
 def is_update(step: SessionStep) -> bool:
-    return step.dir == "recv" and json.loads(step.text)["type"] in UPDATE_TYPES
+    return step.dir == "recv" and step.text is not None and json.loads(step.text)["type"] in UPDATE_TYPES
 
 
 if __name__ == "__main__":
     whole = load_session("mixed")
     recorded = replace(whole, steps=tuple(step for step in whole.steps if step.at < SECONDS))
     with LiveServer(Settings(host="127.0.0.1", port=0)) as server:
-        played = play_session(recorded, Target(server.url()))
+        close = SessionStep(SECONDS, "send", close=1000)  # what is played lasts until then
+        played = play_session(replace(recorded, steps=(*recorded.steps, close)), Target(server.url()))
     replies = (step.text for step in played.steps if step.dir == "recv" and not is_update(step))
     for step in recorded.steps:
         if step.dir == "send":
